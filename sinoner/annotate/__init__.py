@@ -1,0 +1,1 @@
+"""Passages → annotations, by an LLM or by an embedded annotator."""

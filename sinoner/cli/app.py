@@ -1,0 +1,240 @@
+"""The verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sinoner.cli import more
+from sinoner.cli.verbs import VerbCommand, flags_to_overrides, plain_errors, work
+
+app = typer.Typer(
+    name="sinoner",
+    help="From a corpus and an LLM to a trusted open-NER dataset and a fine-tuned model, in Chinese and English.",
+    epilog="Start: sinoner run quickstart. Every setting can be given as section.key=value; sinoner VERB --help lists them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Input = Annotated[
+    str, typer.Argument(metavar="RECIPE|RUN", help="recipe (.yaml or a shipped name) or run folder")
+]
+Corpus = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|CORPUS|RUN",
+        help="recipe, corpus (file, folder, hf://datasets/OWNER/NAME) or run folder",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[section.key=value]...", help="settings to change")
+]
+Out = Annotated[str | None, typer.Option("--out", help="run folder; default runs/<name>")]
+Force = Annotated[bool, typer.Option("--force", help="run again even when nothing changed")]
+Json = Annotated[bool, typer.Option("--json", help="print counts and scores as JSON on stdout")]
+Lang = Annotated[str | None, typer.Option("--lang", help="language of the corpus: zh, en or auto")]
+Limit = Annotated[int | None, typer.Option("--limit", help="read at most this many documents")]
+
+
+def _corpus_flags(lang: str | None, limit: int | None) -> list[str]:
+    return flags_to_overrides({"corpus.limit": limit, "corpus.lang": lang})
+
+
+@app.command(cls=VerbCommand)
+def run(
+    recipe: Input, overrides: Overrides = None, out: Out = None, force: Force = False, json: Json = False
+) -> None:
+    """Run all stages of a recipe; what did not change is skipped."""
+    work("run", recipe, overrides or [], out=out, force=force, as_json=json)
+
+
+@app.command(cls=VerbCommand)
+def check(recipe: Input, overrides: Overrides = None) -> None:
+    """List all mistakes of a recipe at once; run nothing."""
+    with plain_errors():
+        more.check(recipe, overrides or [])
+
+
+@app.command(cls=VerbCommand)
+def chunk(
+    corpus: Corpus, overrides: Overrides = None, out: Out = None, lang: Lang = None, limit: Limit = None,
+    force: Force = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Read a corpus and cut it into passages."""
+    work(
+        "chunk", corpus, [*_corpus_flags(lang, limit), *(overrides or [])], out=out, force=force, as_json=json
+    )
+
+
+@app.command(cls=VerbCommand)
+def annotate(
+    corpus: Corpus,
+    overrides: Overrides = None,
+    out: Out = None,
+    model: Annotated[str | None, typer.Option("--model", help="model name at the endpoint")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="llm, or without a model: jieba, lac (Chinese)")
+    ] = None,
+    lang: Lang = None,
+    limit: Limit = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="requests in flight")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Label a corpus. The API key is read from the environment (OPENAI_API_KEY)."""
+    flags = {
+        "llm.model": model,
+        "llm.base_url": base_url,
+        "annotate.by": by,
+        "llm.concurrency": concurrency,
+    }
+    words = [*_corpus_flags(lang, limit), *flags_to_overrides(flags), *(overrides or [])]
+    work("annotate", corpus, words, out=out, force=force, as_json=json)
+
+
+@app.command(cls=VerbCommand, name="filter")
+def filter_(given: Input, overrides: Overrides = None, force: Force = False, json: Json = False) -> None:
+    """Clean the annotations; every drop is counted by reason."""
+    work("filter", given, overrides or [], force=force, as_json=json)
+
+
+@app.command(cls=VerbCommand, name="build-it-set")
+def build_it_set(given: Input, overrides: Overrides = None, force: Force = False, json: Json = False) -> None:
+    """Filter, retrieve examples, and write the instruction-tuning set."""
+    work("build-it-set", given, overrides or [], force=force, as_json=json)
+
+
+@app.command(cls=VerbCommand)
+def finetune(
+    given: Input,
+    overrides: Overrides = None,
+    base: Annotated[str | None, typer.Option("--base", help="base model: hub id, folder, or smollm2")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a LoRA adapter on the instruction-tuning set."""
+    work(
+        "finetune",
+        given,
+        [*flags_to_overrides({"train.base": base}), *(overrides or [])],
+        force=force,
+        as_json=json,
+    )
+
+
+@app.command(cls=VerbCommand)
+def evaluate(
+    given: Input,
+    overrides: Overrides = None,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", help="gold JSONL file or folder, or a name; may be repeated"),
+    ] = None,
+    base: Annotated[str | None, typer.Option("--base", help="base model: hub id, folder, or smollm2")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="passages per benchmark")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Score the base and the tuned model on gold, with and without examples."""
+    flags = {"evaluate.benchmarks": benchmark, "train.base": base, "evaluate.limit": limit}
+    work("evaluate", given, [*flags_to_overrides(flags), *(overrides or [])], force=force, as_json=json)
+
+
+@app.command(cls=VerbCommand)
+def publish(
+    given: Input,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write the folders, upload nothing")] = False,
+    dataset_repo: Annotated[
+        str | None, typer.Option("--dataset-repo", help="OWNER/NAME of the data set")
+    ] = None,
+    model_repo: Annotated[str | None, typer.Option("--model-repo", help="OWNER/NAME of the model")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write the data set and the model as Hub folders, and upload them (token: hf auth login or HF_TOKEN)."""
+    flags = {"publish.dataset_repo": dataset_repo, "publish.model_repo": model_repo}
+    words = [*flags_to_overrides(flags), *(overrides or [])]
+    work("publish", given, words, force=force, as_json=json, upload=not dry_run)
+
+
+@app.command(cls=VerbCommand)
+def report(given: Annotated[str, typer.Argument(metavar="RUN", help="run folder")]) -> None:
+    """Write report.html of a run anew and print the summary."""
+    work("report", given, [])
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="run folder, adapter folder, model folder or hub id")
+    ],
+    text: Annotated[str | None, typer.Argument(help="a text; without it, one text per line of stdin")] = None,
+    types: Annotated[str, typer.Option("--types", help="types to look for, separated by commas")] = "",
+    base: Annotated[str | None, typer.Option("--base", help="base model of an adapter, if another")] = None,
+) -> None:
+    """Extract entities with a tuned model: JSON lines on stdout."""
+    with plain_errors():
+        more.predict(model, text, types, base)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what is installed, what is missing and how to get it."""
+    with plain_errors():
+        more.doctor(json)
+
+
+benchmarks = typer.Typer(
+    help="Gold data sets: list, fetch, convert.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(benchmarks, name="benchmarks")
+
+
+@benchmarks.command("list")
+def benchmarks_list(json: Json = False) -> None:
+    """List the benchmarks that can be fetched, with language, licence and whether they are here."""
+    with plain_errors():
+        more.list_benchmarks(json)
+
+
+@benchmarks.command("fetch")
+def benchmarks_fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="names of the list")],
+) -> None:
+    """Download benchmarks from their sources and convert them to gold JSONL."""
+    with plain_errors():
+        more.fetch_benchmarks(names)
+
+
+@benchmarks.command("convert")
+def benchmarks_convert(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="file in a native format")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="gold JSONL file to write")],
+    format: Annotated[str, typer.Option("--format", help="native format; a wrong name lists them all")],
+    lang: Annotated[str | None, typer.Option("--lang", help="zh or en; default: decided per text")] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="JSON file: native tag to natural name")
+    ] = None,
+) -> None:
+    """Convert a file of native annotations to gold JSONL."""
+    with plain_errors():
+        more.convert_benchmark(source, target, format, lang, labels)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        from sinoner import __version__
+
+        typer.echo(f"sinoner {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

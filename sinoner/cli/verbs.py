@@ -1,0 +1,170 @@
+"""What the verbs share: finding out what INPUT is, turning flags into overrides, telling mistakes apart from bugs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand
+
+from sinoner.errors import InputError, SinonerError, StoppedError
+
+if TYPE_CHECKING:
+    from sinoner.recipe import Recipe
+
+# Sections of settings that a verb reads, for its help.
+SECTIONS_OF = {
+    "chunk": ("corpus",),
+    "annotate": ("corpus", "annotate", "llm"),
+    "filter": ("filter",),
+    "build-it-set": ("filter", "retrieve", "it_set"),
+    "finetune": ("train",),
+    "evaluate": ("evaluate", "retrieve"),
+    "publish": ("publish",),
+}
+
+
+class VerbCommand(TyperCommand):
+    """A command whose help ends with the settings it reads, generated from the recipe sections."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the settings after the options."""
+        from sinoner.recipe import SECTIONS
+
+        names = SECTIONS_OF.get(self.name or "", tuple(SECTIONS) if self.name in ("run", "check") else ())
+        rows = []
+        for name in names:
+            for key, field in SECTIONS[name].model_fields.items():
+                rows.append(
+                    (f"{name}.{key}", f"{field.description} [default: {_default(field.get_default())}]")
+                )
+        if rows:
+            with formatter.section("Settings (section.key=value)"):
+                formatter.write_dl(rows)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_default, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """One line for a person's mistake (exit 2), one for an early stop (exit 75); bugs keep their traceback."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except SinonerError as error:
+        _complain(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _complain("stopped; the same command goes on from there")
+        raise typer.Exit(StoppedError.exit_code) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        typer.echo(f"sinoner: {line}", err=True)
+
+
+def is_recipe(given: str) -> bool:
+    """Whether INPUT names a recipe file or a shipped recipe."""
+    from sinoner.recipe import shipped
+
+    return given.endswith((".yaml", ".yml")) or (not Path(given).exists() and given in shipped())
+
+
+def is_run(given: str) -> bool:
+    """Whether INPUT is a run folder."""
+    from sinoner.pipeline.run import RECIPE
+
+    return (Path(given) / RECIPE).is_file()
+
+
+def flags_to_overrides(flags: Mapping[str, object | None]) -> list[str]:
+    """``section.key=value`` words for the flags that were given."""
+    return [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flags.items() if value is not None
+    ]
+
+
+def work(
+    verb: str,
+    given: str,
+    overrides: Sequence[str],
+    *,
+    out: str | None = None,
+    force: bool = False,
+    as_json: bool = False,
+    upload: bool = False,
+) -> None:
+    """Do a verb on a recipe, a run folder or a corpus path."""
+    from sinoner.pipeline import run as runs
+    from sinoner.pipeline.progress import Screen
+
+    with plain_errors():
+        recipe, stages = _plan(verb, given, list(overrides), out)
+        report = runs.execute(recipe, stages, Screen(), force=force, upload=upload)
+        if as_json:
+            print_json(recipe.folder, report)
+
+
+def _plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[str]]:
+    from sinoner import recipe as recipes
+    from sinoner.pipeline import run as runs
+
+    if is_recipe(given):
+        loaded = recipes.load(given, overrides)
+        if out is not None:
+            loaded = loaded.model_copy(update={"out": out})
+        return loaded, runs.stages_up_to(verb)
+    if is_run(given):
+        if out is not None and Path(out) != Path(given):
+            raise InputError(f"--out {out}: {given} is a run folder already; leave --out away")
+        return runs.of_folder(Path(given), overrides), runs.OWN.get(verb, runs.stages_up_to("run"))
+    if verb in ("chunk", "annotate"):
+        return runs.of_corpus(given, out, overrides), runs.OWN[verb]
+    if Path(given).exists():
+        raise InputError(
+            f"{given}: is neither a recipe (.yaml) nor a run folder; sinoner annotate {given} --out runs/NAME makes one"
+        )
+    raise InputError(f"{given}: no such recipe or run folder")
+
+
+def print_json(folder: Path, report: Path) -> None:
+    """The state of a run for a script, on stdout."""
+    from sinoner.pipeline.manifest import Manifest
+    from sinoner.pipeline.reporting import scores
+
+    stages = {
+        name: {
+            "counts": {u: c.model_dump(by_alias=True) for u, c in e.counts.items()},
+            "made": e.made,
+            "seconds": e.seconds,
+        }
+        for name, e in Manifest(folder).entries.items()
+    }
+    result = {
+        "run": str(folder),
+        "stages": stages,
+        "scores": [s.model_dump(mode="json") for s in scores(folder)],
+        "report": str(report),
+    }
+    typer.echo(json.dumps(result, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""Reading corpora and benchmarks, and cutting documents into passages."""

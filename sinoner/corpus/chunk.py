@@ -1,0 +1,165 @@
+"""Documents → passages of at most ``max_tokens`` tokens, cut between sentences, that rejoin to the document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sinoner.errors import InputError
+from sinoner.recipe import CorpusSettings
+from sinoner.records import Annotation, Document, Entity, Passage, Reject
+from sinoner.text.sentences import clauses, sentences
+
+STAGE = "chunk"
+# Counts the tokens of a text, or says None when there are more than the limit.
+Counter = Callable[[str, int], int | None]
+_BUNDLED = ("o200k_base", "cl100k_base")
+# A token spans at most this many characters in either bundled vocabulary (long runs of one character).
+_MAX_TOKEN_CHARS = 128
+
+
+def counter(tokenizer: str) -> Counter:
+    """The counting function of a tokenizer: a bundled OpenAI vocabulary or a ``tokenizer.json``.
+
+    Raises:
+        InputError: the tokenizer is neither.
+    """
+    if tokenizer in _BUNDLED:
+        from bpe_openai._bindings import tokenizer_for_encoding  # the wrapper's own count is 3 x slower
+
+        till: Counter = tokenizer_for_encoding(tokenizer).count_till_limit
+        return till
+    path = Path(tokenizer)
+    if not path.is_file():
+        raise InputError(
+            f"corpus.tokenizer: {tokenizer!r} is neither {' nor '.join(_BUNDLED)} nor a tokenizer.json file"
+        )
+    from tokenizers import Tokenizer
+
+    try:
+        loaded = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises a bare Exception
+        raise InputError(f"corpus.tokenizer: {path} is not a tokenizer.json ({error})") from None
+    loaded.no_truncation()
+
+    def count(text: str, limit: int) -> int | None:
+        n = len(loaded.encode(text, add_special_tokens=False).ids)
+        return n if n <= limit else None
+
+    return count
+
+
+def chunk(
+    documents: Iterable[Document | Reject], settings: CorpusSettings
+) -> Iterator[Passage | Annotation | Reject]:
+    """Cut documents into passages; a document with hand-made annotations gives annotations.
+
+    No passage is longer than ``settings.max_tokens`` tokens, the passages of a document joined are its text,
+    and their ids are ``<document id>#<n>``. An annotated occurrence that a cut goes through is a reject
+    (unit ``entity``).
+    """
+    till = counter(settings.tokenizer)
+    for document in documents:
+        if isinstance(document, Reject):
+            yield document
+        else:
+            yield from chunk_document(document, till, settings.max_tokens)
+
+
+def chunk_document(document: Document, till: Counter, limit: int) -> Iterator[Passage | Annotation | Reject]:
+    """The passages (or annotations) of one document."""
+    offset = 0
+    for n, text in enumerate(cut(document.text, till, limit)):
+        passage = Passage(id=f"{document.id}#{n}", text=text, source=document.source, lang=document.lang)
+        if document.entities is None:
+            yield passage
+        else:
+            inside, crossing = _within(document.entities, offset, len(text))
+            yield Annotation(passage=passage, entities=inside, by="human")
+            for entity in crossing:
+                detail = f"{entity.surface} ({entity.type})"
+                yield Reject(id=passage.id, stage=STAGE, reason="cut_through", detail=detail, unit="entity")
+        offset += len(text)
+
+
+def cut(text: str, till: Counter, limit: int) -> Iterator[str]:
+    """Cut a text into pieces of at most ``limit`` tokens that rejoin to it."""
+    yield from _pack(sentences(text), till, limit, (clauses, None))
+
+
+def _pack(
+    pieces: list[str], till: Counter, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
+) -> Iterator[str]:
+    """Greedily join pieces while they fit; a piece that alone does not fit is cut finer."""
+    begin = 0
+    per_char = 1.0  # tokens per character of the text so far: a guess that only saves counting
+    while begin < len(pieces):
+        end, chars = begin, 0
+        while end < len(pieces) and (end == begin or (chars + len(pieces[end])) * per_char <= limit):
+            chars += len(pieces[end])
+            end += 1
+        joined = "".join(pieces[begin:end])
+        n = till(joined, limit)
+        while n is None and end > begin + 1:
+            end -= 1
+            joined = "".join(pieces[begin:end])
+            n = till(joined, limit)
+        if n is None:
+            yield from _finer(joined, till, limit, finer)
+            begin = end
+            continue
+        per_char = n / len(joined)
+        first, added = end, n
+        while end < len(pieces) and (more := till(pieces[end], limit - added)) is not None:
+            added += more
+            end += 1
+        while end > first:  # joined texts may count a few tokens more than their parts
+            longer = "".join(pieces[begin:end])
+            if till(longer, limit) is not None:
+                joined = longer
+                break
+            end -= 1
+        yield joined
+        begin = end
+
+
+def _finer(
+    piece: str, till: Counter, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
+) -> Iterator[str]:
+    split, *rest = finer
+    if split is not None:
+        smaller = split(piece)
+        if len(smaller) > 1:
+            yield from _pack(smaller, till, limit, tuple(rest))
+            return
+    yield from _hard(piece, till, limit)
+
+
+def _hard(text: str, till: Counter, limit: int) -> Iterator[str]:
+    """Cut a text without any separator between characters, the longest fitting prefix each time."""
+    begin = 0
+    while begin < len(text):
+        low, high = 1, min(len(text) - begin, limit * _MAX_TOKEN_CHARS)
+        size = min(limit, high)
+        while low < high:
+            if till(text[begin : begin + size], limit) is None:
+                high = max(size - 1, 1)
+            else:
+                low = size
+            size = min((low + high + 1) // 2, 2 * low)
+        yield text[begin : begin + low]
+        begin += low
+
+
+def _within(entities: Iterable[Entity], offset: int, length: int) -> tuple[tuple[Entity, ...], list[Entity]]:
+    """The entities inside ``[offset, offset + length)`` in passage offsets, and those its end cuts through."""
+    inside: list[Entity] = []
+    crossing: list[Entity] = []
+    for entity in entities:
+        size = len(entity.surface)
+        begins = [s - offset for s in entity.starts if offset <= s < offset + length]
+        whole = tuple(s for s in begins if s + size <= length)
+        if whole:
+            inside.append(entity.model_copy(update={"starts": whole}))
+        crossing.extend(entity for s in begins if s + size > length)
+    return tuple(inside), crossing

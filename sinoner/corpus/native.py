@@ -1,0 +1,163 @@
+"""What a parser of a NER format yields: texts with checked spans, and what is wrong with the rest.
+
+Offsets count code points and ranges are half-open, whatever the format itself counts. Nothing is dropped without
+a word: a passage that cannot be read is a ``Bad``, a mention that cannot be placed stands in ``Row.dropped``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sinoner.errors import InputError
+from sinoner.records import Lang
+
+
+class Span(NamedTuple):
+    """A mention: half-open range in code points, and its native tag."""
+
+    start: int
+    end: int
+    tag: str
+
+
+class Row(NamedTuple):
+    """A text with its mentions, and the mentions that could not be placed as (reason, detail)."""
+
+    where: str
+    text: str
+    spans: tuple[Span, ...]
+    dropped: tuple[tuple[str, str], ...] = ()
+    id: str | None = None
+    lang: Lang | None = None
+
+
+class Bad(NamedTuple):
+    """A passage that cannot be read: where it stands, a snake_case reason and the detail."""
+
+    where: str
+    reason: str
+    detail: str
+
+
+class Claim(NamedTuple):
+    """What a file says of a mention, unchecked. Start None: the surface was not found in the text."""
+
+    start: Any
+    end: Any
+    tag: Any
+    surface: Any = None
+
+
+Parser = Callable[[Path, Lang | None], Iterator[Row | Bad]]
+
+
+def placed(
+    where: str,
+    text: Any,
+    mentions: Any,
+    claim: Callable[[Any], Claim | None] | None = None,
+    *,
+    ordered: bool = True,
+) -> Row | Bad:
+    """Check a text and its mentions.
+
+    Args:
+        where: place in the file, for messages.
+        text: the passage as the file has it.
+        mentions: a list; anything else means that the passage is not annotated.
+        claim: reads one mention, None when it is malformed; not needed where mentions are claims already.
+        ordered: put the mentions into reading order.
+    """
+    if not isinstance(text, str) or not text.strip():
+        return Bad(where, "no_text", "the passage has no text")
+    if not isinstance(mentions, list):
+        return Bad(where, "no_labels", "the passage has no annotation (not even an empty one)")
+    found: list[Span] = []
+    dropped: list[tuple[str, str]] = []
+    for mention in mentions:
+        claimed = claim(mention) if claim else mention
+        if claimed is None or not isinstance(claimed.tag, str) or not claimed.tag.strip():
+            dropped.append(("bad_mention", f"{where}: {_short(mention)} is no mention with a type"))
+            continue
+        start, end, tag, surface = claimed
+        if start is None and surface is not None:
+            dropped.append(("not_in_text", f"{where}: {surface!r} ({tag}) is not in the text"))
+        elif type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+            dropped.append(
+                ("bad_offset", f"{where}: {start}–{end} ({tag}) is no range in {len(text)} characters")
+            )
+        elif surface is not None and text[start:end] != surface:
+            detail = f"{where}: {surface!r} ({tag}) is not at {start}–{end}, where {text[start:end]!r} stands"
+            dropped.append(("offset_mismatch", detail))
+        else:
+            found.append(Span(start, end, tag))
+    if ordered:
+        found.sort(key=lambda span: (span.start, span.end))
+    return Row(where, text, tuple(dict.fromkeys(found)), tuple(dropped))
+
+
+def inclusive(place: Any, tag: Any, surface: Any = None) -> Claim:
+    """A claim from (start, end) whose end counts the last character itself."""
+    if not isinstance(place, Sequence) or len(place) != 2:
+        return Claim("?", "?", tag, surface)
+    start, end = place
+    return Claim("?" if start is None else start, end + 1 if type(end) is int else end, tag, surface)
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
+    """The JSON object of each line that is not blank, with its place."""
+    for where, line in lines(path):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            yield where, Bad(where, "bad_json", "is not a JSON object")
+        elif not is_text(value):
+            yield where, Bad(where, "bad_json", "holds half a surrogate pair")
+        else:
+            yield where, value
+
+
+def is_text(value: Any) -> bool:
+    """Whether every string in a JSON value is Unicode text; ``\\ud83d`` alone is JSON, but no text."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines that are not blank, without their ends, each with its place."""
+    for number, line in enumerate(read(path).split("\n"), 1):
+        if line.strip():
+            yield f"{path}:{number}", line.removesuffix("\r")
+
+
+def read(path: Path) -> str:
+    """A whole file as UTF-8; published gold has megabytes.
+
+    Raises:
+        InputError: missing, a folder, unreadable, or not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, expected a file") from None
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); convert it first"
+        ) from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

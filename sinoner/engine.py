@@ -1,0 +1,40 @@
+"""Where shards of records run: in this process, or in several processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+# Records per shard: enough to pay for sending them, few enough to keep memory flat.
+SHARD = 256
+
+
+def run(stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], workers: int) -> Iterator[Out]:
+    """Run a stage over records, in input order, with ``workers`` processes.
+
+    Args:
+        stage: a stage that treats each record on its own; with more than one worker it must be picklable.
+        records: its input.
+        workers: processes; 1 runs in this one.
+    """
+    if workers == 1:
+        yield from stage(records)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads of libraries
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        source = iter(records)
+        shards = iter(lambda: list(islice(source, SHARD)), [])
+        pending = [pool.submit(_shard, stage, s) for s in islice(shards, 2 * workers)]
+        while pending:
+            done = pending.pop(0).result()
+            pending.extend(pool.submit(_shard, stage, s) for s in islice(shards, 1))
+            yield from done
+
+
+def _shard(stage: Callable[[Iterable[In]], Iterable[Out]], shard: list[In]) -> list[Out]:
+    return list(stage(shard))

@@ -1,0 +1,36 @@
+"""The error tree: what a person did wrong, what can be continued, and nothing else.
+
+Every other exception is a bug and may show its traceback.
+"""
+
+from __future__ import annotations
+
+
+class SinonerError(Exception):
+    """Base of the errors whose message is meant for a person: one line, no traceback.
+
+    The message says what is wrong, where, and what to do next.
+    """
+
+    exit_code = 2
+
+
+class InputError(SinonerError):
+    """A file, a folder or a setting given by the person cannot be used."""
+
+
+class MissingExtraError(SinonerError):
+    """A library of an optional extra is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed: pip install 'sinoner[{extra}]'")
+
+
+class EndpointError(SinonerError):
+    """The LLM endpoint cannot be used at all (no key, wrong key, unknown model, unreachable, no balance)."""
+
+
+class StoppedError(SinonerError):
+    """The run stopped early and the same command continues it (Ctrl-C, full disk, endpoint down)."""
+
+    exit_code = 75

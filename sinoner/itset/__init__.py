@@ -1,0 +1,1 @@
+"""Annotations → conversations, and their file formats."""

@@ -1,0 +1,163 @@
+"""Reading and writing the records of a run: JSON lines, written to a temporary name and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, TypeVar
+
+import jsonlines
+from pydantic import ValidationError
+
+from sinoner.errors import InputError, StoppedError
+from sinoner.records import Record
+
+R = TypeVar("R", bound=Record)
+
+
+class AtomicFile:
+    """A file that appears under its name only when it is complete.
+
+    Use as a context manager; an exception inside removes what was written.
+
+    Raises:
+        StoppedError: the disk is full. Nothing is left under the final name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> AtomicFile:
+        with _full_disk(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("wb")
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        assert self._file is not None
+        with _full_disk(self.path):
+            self._file.write(data)
+
+    def record(self, record: Record) -> None:
+        """Append one record as a JSON line."""
+        self.write(record.model_dump_json().encode() + b"\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        try:
+            with _full_disk(self.path):
+                try:
+                    if kind is None:
+                        self._file.flush()
+                        os.fsync(self._file.fileno())
+                finally:
+                    with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+                        self._file.close()
+                if kind is None:
+                    os.replace(self._part, self.path)
+        finally:
+            self._part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoppedError(
+                f"{path.parent}: disk full; free some space and run the same command again"
+            ) from None
+        if isinstance(error, PermissionError):
+            raise InputError(f"{path.parent}: no permission to write there; choose another --out") from None
+        raise
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Write records to ``path`` atomically; returns how many."""
+    n = 0
+    with AtomicFile(path) as file:
+        for record in records:
+            file.record(record)
+            n += 1
+    return n
+
+
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Write one JSON value atomically, characters unescaped."""
+    with AtomicFile(path) as file:
+        file.write((json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text atomically as UTF-8."""
+    with AtomicFile(path) as file:
+        file.write(text.encode())
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write plain rows (export formats) as JSON lines atomically; returns how many."""
+    n = 0
+    with AtomicFile(path) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            n += 1
+    return n
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """Read records of one kind.
+
+    Raises:
+        InputError: the file is missing, or a line is not such a record (path:line).
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield kind.model_validate_json(line)
+                except ValidationError as error:
+                    first = error.errors(include_url=False)[0]
+                    raise InputError(
+                        f"{path}:{number}: not a {kind.__name__} record: {first['msg']}"
+                    ) from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Read plain JSON objects from a JSON lines file.
+
+    Raises:
+        InputError: the file is missing or a line is not a JSON object (path:line).
+    """
+    try:
+        with jsonlines.open(path) as reader:
+            yield from reader.iter(type=dict, skip_empty=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except jsonlines.InvalidLineError as error:
+        raise InputError(f"{path}:{error.lineno}: is not a JSON object") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the sorted files of a folder, as hex."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            digest.update(str(file.relative_to(path)).encode() + b"\0")
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Opens files, wires stages, keeps the manifest, shows progress."""

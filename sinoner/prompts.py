@@ -1,0 +1,87 @@
+"""Loading the versioned prompts: strings with placeholders that are replaced literally, never formatted."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sinoner import resources
+from sinoner.errors import InputError
+from sinoner.records import Lang, Message
+
+
+class Prompt(BaseModel):
+    """Base of the prompt files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    lang: Lang
+
+
+class ExtractPrompt(Prompt):
+    """A construction prompt: asks an LLM for all entities of ``{text}``."""
+
+    system: str
+    user: str
+
+    def messages(self, text: str) -> tuple[Message, ...]:
+        """The messages for one passage. Braces and ``%s`` in the text survive."""
+        return (
+            Message(role="system", content=self.system),
+            Message(role="user", content=self.user.replace("{text}", text)),
+        )
+
+
+class ConversationPrompt(Prompt):
+    """The turns of a training and evaluation conversation."""
+
+    examples: str
+    examples_read: str
+    example: str
+    passage: str
+    passage_read: str
+    query: str
+
+
+P = TypeVar("P", bound=Prompt)
+
+
+def extract_prompt(name: str, lang: Lang) -> ExtractPrompt:
+    """The construction prompt called ``name`` (highest version) for a language, or the one of a YAML path.
+
+    Raises:
+        InputError: there is none, or the file is not such a prompt.
+    """
+    return _load(_find(name, lang), ExtractPrompt)
+
+
+@lru_cache(maxsize=8)
+def conversation_prompt(lang: Lang) -> ConversationPrompt:
+    """The conversation turns of a language."""
+    return _load(_find("conversation", lang), ConversationPrompt)
+
+
+def _find(name: str, lang: Lang) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        found = resources.find(name.replace("{lang}", lang))
+        if found is None:
+            raise InputError(f"annotate.prompt: {name}: no such file")
+        return found
+    folder = resources.data_root() / "prompts"
+    versions = sorted(folder.glob(f"{name}.{lang}.v*.yaml"), key=lambda p: int(p.stem.rpartition(".v")[2]))
+    if not versions:
+        names = sorted({p.name.split(".")[0] for p in folder.glob("*.yaml")})
+        raise InputError(f"annotate.prompt: no prompt {name!r} for {lang}; there are: {', '.join(names)}")
+    return versions[-1]
+
+
+def _load(path: Path, kind: type[P]) -> P:
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: is not a prompt file ({first})") from None

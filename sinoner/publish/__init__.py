@@ -1,0 +1,1 @@
+"""Cards and uploads for the Hugging Face Hub."""

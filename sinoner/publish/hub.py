@@ -1,0 +1,340 @@
+"""Folders as the Hugging Face Hub wants them, and their upload.
+
+A folder is written beside its final place and renamed, so nothing half-made stays under its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from sinoner import jsonl
+from sinoner.errors import EndpointError, InputError, StoppedError
+from sinoner.publish import card as cards
+from sinoner.publish import markdown as md
+from sinoner.records import Annotation, Conversation
+
+Kind = Literal["dataset", "model"]
+
+_BATCH = 1000  # rows of a row group: what is held in memory at once
+_LOGIN = "run `hf auth login` or set HF_TOKEN"
+_REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
+# Nothing else of an adapter folder is published: no optimizer states, no pickles, no generated README.
+_OPTIONAL = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+             "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
+             "chat_template.jinja", "chat_template.json", "generation_config.json")  # fmt: skip
+
+
+def write_dataset(
+    folder: Path,
+    splits: Mapping[str, Iterable[Conversation]],
+    annotations: Iterable[Annotation] | None,
+    card: str,
+) -> None:
+    """Write the data set: one Parquet file per split, the annotations as a second config, and the card.
+
+    Args:
+        folder: where; a data set written there earlier is replaced.
+        splits: conversations per split, read once; a split without any gets no file.
+        annotations: the labelled passages of all splits.
+        card: text of README.md; its configs must name the files that are written.
+
+    Raises:
+        InputError: the folder holds something else, or may not be written.
+        StoppedError: the disk is full. The earlier folder is still there.
+    """
+    with _replaced(folder) as part:
+        for split, conversations in splits.items():
+            rows = (_conversation_row(c) for c in conversations)
+            _write_parquet(part / "data", split, rows, _features("conversation"))
+        rows = (_annotation_row(a) for a in annotations or ())
+        _write_parquet(part / cards.ANNOTATIONS, cards.ANNOTATIONS_SPLIT, rows, _features("annotation"))
+        _check_configs(part, card)
+        jsonl.write_text(part / "README.md", card)
+
+
+def write_model(folder: Path, adapter: Path, card: str, base_model: str) -> None:
+    """Write the model: the adapter, its tokenizer and the card.
+
+    Args:
+        folder: where; a model written there earlier is replaced.
+        adapter: the folder that training saved.
+        card: text of README.md.
+        base_model: Hub repository of the base model; takes the place of the path the adapter was trained from.
+
+    Raises:
+        InputError: the adapter is incomplete, ``base_model`` is not the name of a repository, or the
+            folder holds something else or may not be written.
+        StoppedError: the disk is full. The earlier folder is still there.
+    """
+    if md.repo_id(base_model) is None:
+        name = md.public(base_model)
+        raise InputError(
+            f"base model {name!r} is not a Hub repository: name it as OWNER/NAME so that others can load it"
+        )
+    for name in _REQUIRED:
+        if not (adapter / name).is_file():
+            raise InputError(f"{adapter / name}: no such file; train the adapter first")
+    with _replaced(folder) as part:
+        for name in (*_REQUIRED, *_OPTIONAL):
+            source = adapter / name
+            if name in ("adapter_config.json", "tokenizer_config.json") and source.is_file():
+                jsonl.write_json(part / name, _without_paths(_read_object(source), base_model))
+            elif source.is_file():
+                shutil.copyfile(source, part / name)
+        jsonl.write_text(part / "README.md", card)
+
+
+def upload(folder: Path, repo: str, kind: Kind, private: bool) -> str:
+    """Create the repository when it is missing and upload a folder that was written here.
+
+    Files of an earlier upload that are gone from the data set's folder are deleted from the repository.
+
+    Args:
+        folder: what ``write_dataset`` or ``write_model`` wrote.
+        repo: ``OWNER/NAME``; without an owner, the account of the token.
+        kind: dataset or model.
+        private: whether the repository is private. A public repository of that name is then refused.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        InputError: the folder is not there.
+        EndpointError: the Hub cannot be used (no token, refused, unreachable, bad name); never holds the token.
+    """
+    if not (folder / "README.md").is_file():
+        raise InputError(f"{folder}: no published folder; write it first with publish --dry-run")
+    if md.repo_id(repo) is None:
+        raise EndpointError(
+            f"{md.flat(repo)!r} is not a repository name: write OWNER/NAME (letters, digits, - _ .)"
+        )
+    # The library reads HF_ENDPOINT only when it is imported; read here, a later value counts as well.
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    with _plain_errors(repo, endpoint):
+        return _upload(folder, repo, kind, private, endpoint)
+
+
+def _upload(folder: Path, repo: str, kind: Kind, private: bool, endpoint: str) -> str:
+    from huggingface_hub import HfApi, get_token
+
+    token = get_token()
+    if not token:
+        raise EndpointError(f"no token for {endpoint}: {_LOGIN}")
+    if not (token.isascii() and token.isprintable()):
+        raise EndpointError(f"the token for {endpoint} holds characters that no token has: {_LOGIN}")
+    api = HfApi(endpoint=endpoint, token=token, library_name="sinoner")
+    url = api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
+    if private and not api.repo_info(url.repo_id, repo_type=kind).private:
+        raise EndpointError(
+            f"{url.repo_id} exists and is public: set publish.private=false if that is wanted, or choose another name"
+        )
+    ours = [f"{part}/*-?????-of-?????.parquet" for part in ("data", cards.ANNOTATIONS)]
+    with _bars_on_terminals():
+        api.upload_folder(
+            folder_path=folder,
+            repo_id=url.repo_id,
+            repo_type=kind,
+            commit_message="Upload with sinoner",
+            delete_patterns=ours if kind == "dataset" else None,
+        )
+    return str(url)
+
+
+@contextlib.contextmanager
+def _bars_on_terminals() -> Iterator[None]:
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    quiet = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    if quiet:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if quiet:
+            enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _plain_errors(repo: str, endpoint: str) -> Iterator[None]:
+    """Turn what the Hub client raises into one line. Its messages are not repeated: they may hold the token."""
+    import httpx2
+    from huggingface_hub.errors import DeviceCodeError, HfHubHTTPError, OfflineModeIsEnabled, OIDCError
+
+    try:
+        yield
+    except (httpx2.HTTPError, OSError, ValueError, RuntimeError, OIDCError, DeviceCodeError) as error:
+        # The client wraps what happens in its upload threads into a RuntimeError.
+        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+        if isinstance(cause, OfflineModeIsEnabled):
+            line = "HF_HUB_OFFLINE is set: unset it to upload"
+        elif isinstance(cause, HfHubHTTPError):
+            line = _status_line(cause.response.status_code, repo, endpoint)
+        elif isinstance(cause, (httpx2.HTTPError, ConnectionError, TimeoutError)):
+            line = f"{endpoint} cannot be reached ({type(cause).__name__}): check the network and HF_ENDPOINT, then run again"
+        elif isinstance(cause, OSError) and cause.filename:
+            line = f"{cause.filename}: cannot be read ({type(cause).__name__}): write the folder again"
+        elif isinstance(cause, (OIDCError, DeviceCodeError, PermissionError)):
+            line = f"{endpoint} does not accept the login ({type(cause).__name__}): {_LOGIN}"
+        elif isinstance(cause, ValueError) and "README.md" in str(cause):
+            line = (
+                f"{endpoint} does not accept the front matter of README.md for {repo}: check publish.licence"
+            )
+        elif isinstance(cause, (OSError, RuntimeError)):
+            line = f"the upload of {repo} to {endpoint} broke off ({type(cause).__name__}): run again"
+        else:
+            raise
+        raise EndpointError(line) from None
+
+
+def _status_line(status: int, repo: str, endpoint: str) -> str:
+    if status == 401:
+        return f"{endpoint} does not accept the token (401): {_LOGIN}"
+    if status == 403:
+        return f"the token may not write to {repo} at {endpoint} (403): check the owner, or {_LOGIN} with write access"
+    if status == 404:
+        return f"{repo} is not at {endpoint} or the token may not see it (404): check the name and the token"
+    if status == 429 or status >= 500:
+        return f"{endpoint} is busy or out of order ({status}): run again later"
+    return f"{endpoint} refuses the upload of {repo} ({status}): check the name and the licence"
+
+
+@contextlib.contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder`` that takes its place when the block ends well."""
+    folder = folder.absolute()
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / "README.md").is_file())
+    ):
+        raise InputError(f"{folder}: is not a published folder and is not overwritten; choose another place")
+    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{state}") for state in ("part", "old"))
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(part, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoppedError(
+                f"{folder.parent}: disk full; free some space and run the same command again"
+            ) from None
+        if isinstance(error, PermissionError):
+            raise InputError(
+                f"{error.filename or folder.parent}: no permission; choose another place"
+            ) from None
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _features(kind: Literal["conversation", "annotation"]) -> Any:
+    from datasets import Features, List, Value
+
+    string, number = Value("string"), Value("int32")
+    if kind == "annotation":
+        entity = {"text": string, "type": string, "start": number, "end": number}
+        return Features(
+            {"id": string, "text": string, "lang": string, "entities": List(entity), "by": string}
+        )
+    message = {"role": string, "content": string}
+    strings = List(string)
+    return Features(
+        {"id": string, "messages": List(message), "passage": string, "types": strings, "examples": strings}
+    )
+
+
+def _conversation_row(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "messages": [{"role": m.role, "content": m.content} for m in conversation.messages],
+        "passage": conversation.passage,
+        "types": list(conversation.types),
+        "examples": list(conversation.examples),
+    }
+
+
+def _annotation_row(annotation: Annotation) -> dict[str, Any]:
+    passage = annotation.passage
+    spans = sorted((s, s + len(e.surface), e.type, e.surface) for e in annotation.entities for s in e.starts)
+    entities = [{"text": text, "type": kind, "start": start, "end": end} for start, end, kind, text in spans]
+    return {
+        "id": passage.id,
+        "text": passage.text,
+        "lang": passage.lang,
+        "entities": entities,
+        "by": annotation.by,
+    }
+
+
+def _write_parquet(folder: Path, split: str, rows: Iterator[dict[str, Any]], features: Any) -> None:
+    """Write the rows batch by batch; the schema tells ``datasets`` its features. No rows, no file."""
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    batch = list(islice(rows, _BATCH))
+    if not batch:
+        return
+    folder.mkdir(exist_ok=True)
+    with pq.ParquetWriter(folder / f"{split}-00000-of-00001.parquet", features.arrow_schema) as writer:
+        while batch:
+            writer.write_table(Dataset.from_list(batch, features=features).with_format("arrow")[:])
+            batch = list(islice(rows, _BATCH))
+
+
+def _check_configs(folder: Path, card: str) -> None:
+    """A card that names files which are not there would make the whole data set unloadable."""
+    configs = yaml.safe_load(card.split("\n---\n", 1)[0].removeprefix("---\n")).get("configs") or []
+    named = {
+        file for config in configs for data in config["data_files"] for file in folder.glob(data["path"])
+    }
+    empty = [d["path"] for c in configs for d in c["data_files"] if not any(folder.glob(d["path"]))]
+    written = set(folder.rglob("*.parquet"))
+    if empty or named != written:
+        missing = empty or sorted(str(f.relative_to(folder)) for f in written - named)
+        raise ValueError(f"card and files differ: {', '.join(missing)}")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: is not a JSON object; train the adapter again")
+    return value
+
+
+def _without_paths(config: dict[str, Any], base_model: str) -> dict[str, Any]:
+    """The configuration with the base model's public name, and no absolute path in any setting."""
+
+    def clean(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: clean(k, v) for k, v in value.items()}
+        if not isinstance(value, str) or not key.endswith(("_or_path", "_path", "_file", "_dir")):
+            return value
+        return base_model if key.endswith("name_or_path") else md.public(value)
+
+    return {k: clean(k, v) for k, v in config.items()}

@@ -1,0 +1,103 @@
+"""The report's plain words, English and Chinese, for the fixed words that records and manifests carry."""
+
+from __future__ import annotations
+
+STAGES: dict[str, tuple[str, str]] = {
+    "read": ("Read", "读取"),
+    "corpus": ("Read", "读取"),
+    "chunk": ("Chunk", "分段"),
+    "annotate": ("Annotate", "标注"),
+    "filter": ("Filter", "过滤"),
+    "retrieve": ("Retrieve examples", "检索示例"),
+    "build-it-set": ("Build conversations", "构建对话"),
+    "finetune": ("Fine-tune", "微调"),
+    "evaluate": ("Evaluate", "评测"),
+    "convert": ("Convert", "转换"),
+    "publish": ("Publish", "发布"),
+    "report": ("Report", "报告"),
+}
+UNITS: dict[str, tuple[str, str]] = {
+    "line": ("lines", "行"),
+    "document": ("documents", "文档"),
+    "passage": ("passages", "段落"),
+    "entity": ("entities", "实体"),
+    "conversation": ("conversations", "对话"),
+    "query": ("queries", "查询"),
+}
+NOTES: dict[str, tuple[str, str]] = {
+    "unchanged, skipped": ("unchanged, skipped", "未变化，已跳过"),
+    "skipped": ("skipped", "已跳过"),
+    "dry run": ("dry run", "试运行，未上传"),
+}
+LANGUAGES: dict[str, tuple[str, str]] = {"zh": ("Chinese", "中文"), "en": ("English", "英文")}
+MODELS: dict[str, tuple[str, str]] = {"base": ("base", "基座"), "tuned": ("tuned", "微调")}
+ROLES: dict[str, tuple[str, str]] = {
+    "system": ("system", "系统"),
+    "user": ("user", "用户"),
+    "assistant": ("assistant", "助手"),
+}
+REASONS: dict[str, tuple[str, str]] = {
+    "not_json": ("The line is not valid JSON.", "这一行不是合法的 JSON。"),
+    "not_an_object": ("The line is JSON, but not an object.", "这一行是 JSON，但不是对象。"),
+    "not_csv": ("The row is not valid CSV.", "这一行不是合法的 CSV。"),
+    "no_text": ("The record has no text.", "记录没有文本。"),
+    "empty_text": ("The text is empty or only white space.", "文本为空或只有空白。"),
+    "line_too_long": ("The line is longer than the limit.", "这一行超过长度上限。"),
+    "invalid_utf8": ("The bytes are not valid UTF-8.", "字节不是合法的 UTF-8。"),
+    "invalid_encoding": ("The bytes do not fit the encoding.", "字节与所用编码不符。"),
+    "cut_through": ("A passage ends in the middle of the mention.", "分段处正好切断了这个提及。"),
+    "bad_json": ("The line is not a JSON object.", "这一行不是 JSON 对象。"),
+    "bad_row": ("The row is not a JSON object.", "这一条不是 JSON 对象。"),
+    "bad_line": ("A line is not a token with its tag.", "有一行不是“词元＋标签”。"),
+    "bad_tag": ("A tag follows no known scheme.", "有标签不符合已知的标注体系。"),
+    "bad_lang": ("The language is neither zh nor en.", "语言既不是 zh 也不是 en。"),
+    "bad_mention": ("The mention has no type or is malformed.", "提及没有类型或格式有误。"),
+    "bad_offset": ("The offsets are no range in the text.", "偏移量不是文本中的有效区间。"),
+    "offset_mismatch": ("Other characters stand at the offsets.", "偏移量处是别的字符。"),
+    "not_in_text": ("The mention does not occur in the text.", "文本中没有这个提及。"),
+    "no_id": ("The row has no id.", "这一条没有编号。"),
+    "no_labels": ("The passage has no annotation.", "段落没有标注。"),
+    "duplicate_id": ("The id stands twice.", "编号重复。"),
+    "unknown_type": ("The tag has no name among the labels.", "标签没有对应的类型名称。"),
+    "language_not_supported": ("The annotator does not know this language.", "标注器不支持这种语言。"),
+    "empty_answer": ("The model answered nothing.", "模型没有给出回答。"),
+    "unparsed": ("The model's answer could not be read as a list.", "模型的回答无法解析为列表。"),
+    "truncated": ("The answer was cut off before its end.", "回答没有结束就被截断。"),
+    "not_in_passage": ("The mention does not occur in the passage.", "段落中没有这个提及。"),
+    "no_type": ("The mention came without a type.", "提及没有类型。"),
+    "repeated": ("The answer names the same mention twice.", "回答重复给出了同一个提及。"),
+    "context_length": ("The request is longer than the model can read.", "请求超过模型的上下文长度。"),
+    "content_filter": ("The provider's content filter stopped it.", "被服务商的内容过滤拦截。"),
+    "bad_request": ("The endpoint refused the request.", "接口拒绝了请求。"),
+    "rate_limit": ("The endpoint kept asking to slow down.", "接口一直要求降低频率。"),
+    "transient": ("The endpoint failed at every attempt.", "每次尝试接口都出错。"),
+    "timeout": ("The endpoint took too long at every attempt.", "每次尝试接口都超时。"),
+    "strip": ("Nothing is left once the mention is stripped.", "去除首尾符号后提及没有内容。"),
+    "empty_mention": ("Nothing is left once the brackets are removed.", "去掉括号后提及没有内容。"),
+    "duplicate": ("The same thing was already there.", "与已有内容重复。"),
+    "too_long": ("The mention is longer than the limit.", "提及超过长度上限。"),
+    "stop_type": (
+        "The type says nothing (such as “entity” or “other”).",
+        "类型没有信息量（如“实体”“其他”）。",
+    ),
+    "no_entities": ("No entity is left in the passage.", "段落中没有剩下实体。"),
+    "no_types": ("There is no type to ask for.", "没有可供提问的类型。"),
+    "too_many_tokens": (
+        "Not even one query fits into the token limit.",
+        "一次查询也放不进词元（token）上限。",
+    ),
+    "queries_dropped": (
+        "Some queries were left out to fit the token limit.",
+        "为满足词元上限略去了部分查询。",
+    ),
+}
+
+
+def reason(word: str) -> tuple[str, str] | None:
+    """The plain words for a reason, or None when nobody wrote any; ``strip_…`` words share one."""
+    return REASONS.get(word) or (REASONS["strip"] if word.startswith("strip_") else None)
+
+
+def stage(name: str) -> tuple[str, str]:
+    """The label of a stage, in English and Chinese; an unknown name is its own label."""
+    return STAGES.get(name.replace("_", "-"), (name, name))

@@ -1,0 +1,1 @@
+"""Metrics of named entity recognition."""
