@@ -125,7 +125,7 @@ def _literal(text: str) -> Any:
         pass
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
         return None
 
 
@@ -150,7 +150,7 @@ def _pairs(value: Any) -> list[tuple[str, str]] | None:
 def _from_object(item: dict[Any, Any]) -> list[tuple[str, str]]:
     surface = next((item[k] for k in _SURFACE_KEYS if k in item), None)
     kind = next((item[k] for k in _TYPE_KEYS if k in item), None)
-    if isinstance(surface, str) and isinstance(kind, str) and surface is not kind and len(item) >= 2:
+    if isinstance(surface, str) and isinstance(kind, str):
         return [(surface, kind)]
     pairs = []
     for mention, types in item.items():

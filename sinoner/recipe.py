@@ -103,7 +103,7 @@ class AnnotateSettings(Section):
 class FilterSettings(Section):
     """The rules that clean annotations. Each reject is counted by reason."""
 
-    rules: tuple[str, ...] = Field(
+    rules: tuple[Literal["strip_brackets", "duplicate", "too_long", "stop_type"], ...] = Field(
         ("strip_brackets", "duplicate", "too_long", "stop_type"),
         description="rules that apply, in this order",
     )
@@ -136,6 +136,12 @@ class ItSetSettings(Section):
     )
     validation: float = Field(0.1, ge=0, lt=1, description="share of documents set aside for validation")
     negatives: float = Field(0.5, ge=0, le=1, description="chance per positive type to add one negative type")
+    plain: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of conversations left without examples, so that the model answers without, too",
+    )
     size: int | None = Field(None, ge=1, description="train on a random subset of this many passages")
     keep_empty: bool = Field(
         False, description="keep passages without entities as conversations of negative types only"

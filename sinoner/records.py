@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Lang = Literal["zh", "en"]
-Unit = Literal["line", "document", "passage", "entity", "conversation"]
+Unit = Literal["line", "document", "passage", "entity", "conversation", "query"]
 
 
 class Record(BaseModel):

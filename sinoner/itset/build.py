@@ -49,6 +49,7 @@ def build(
             )
             continue
         random.shuffle(asked)
-        found = neighbours.get(passage.id)
+        plain = Random(f"plain:{seed}:{passage.id}").random() < settings.plain
+        found = None if plain else neighbours.get(passage.id)
         examples = [pool[i] for i in found.neighbours] if found else []
         yield training_conversation(annotation, asked, examples, settings.style)

@@ -75,6 +75,7 @@ class Client:
         from openai import AsyncOpenAI
 
         self._settings = settings
+        self._key = key
         self._openai = AsyncOpenAI(
             api_key=key, base_url=settings.base_url or None, timeout=settings.timeout, max_retries=0
         )
@@ -109,8 +110,12 @@ class Client:
             text = error.response.text
             after = error.response.headers.get("retry-after", "")
             wait = float(after) if after.replace(".", "", 1).isdigit() else None
-            raise CallError(classify(error.status_code, text), _message(text), wait) from None
-        return read_reply(response.text)
+            raise CallError(classify(error.status_code, text), self._without_key(_message(text)), wait) from None
+        return read_reply(self._without_key(response.text))
+
+    def _without_key(self, text: str) -> str:
+        """Some gateways repeat the key they were sent; it must not reach an error or a file."""
+        return text.replace(self._key, "***") if len(self._key) >= 8 else text
 
     async def close(self) -> None:
         """Close the connections."""

@@ -40,7 +40,6 @@ def problems(recipe: Recipe) -> list[str]:
 def _problems(recipe: Recipe) -> Iterator[str]:
     from sinoner.corpus.benchmarks import load_gold
     from sinoner.corpus.chunk import counter
-    from sinoner.quality.rules import RULES, unknown_rules
 
     if not recipe.corpus.sources:
         yield "corpus.sources: no corpus is named"
@@ -50,8 +49,6 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     for name, needed in _needs(recipe).items():
         if missing := [m for m in needed if importlib.util.find_spec(m) is None]:
             yield f"{name}: {', '.join(missing)} not installed; sinoner doctor says how to get it"
-    if wrong := unknown_rules(recipe.filter):
-        yield f"filter.rules: {', '.join(wrong)}: no such rule; there are: {', '.join(RULES)}"
     if recipe.annotate.by == "llm":
         if not recipe.llm.model:
             yield "llm.model: is not set (annotate.by is llm)"

@@ -172,10 +172,8 @@ ANNOTATE = Stage(
 
 
 def _filter(run: Run, tally: Tally, at: At) -> None:
-    from sinoner.quality.rules import RULES, clean, unknown_rules
+    from sinoner.quality.rules import clean
 
-    if wrong := unknown_rules(run.recipe.filter):
-        raise InputError(f"filter.rules: {', '.join(wrong)}: no such rule; there are: {', '.join(RULES)}")
     at(run.manifest.entries["annotate"].counts["passage"].out, "")
 
     def counted() -> Iterator[Annotation]:

@@ -34,6 +34,7 @@ class Entry(BaseModel):
         settings: the settings that matter to the stage.
         counts: by unit; the first unit is the stage's own.
         made: other things made, by word (``passage``, ``conversation``, ``token`` …).
+        reasons: rejects by reason.
         seconds: wall time.
         outputs: SHA-256 of the files written, by path relative to the run folder.
     """
@@ -46,6 +47,7 @@ class Entry(BaseModel):
     settings: dict[str, Any]
     counts: dict[str, Count]
     made: dict[str, int] = {}
+    reasons: dict[str, int] = {}
     seconds: float
     outputs: dict[str, str]
 

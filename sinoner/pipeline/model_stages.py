@@ -197,8 +197,8 @@ def _score(
         predictions[query.id] = Prediction(
             id=query.id, type=query.types[0], raw=raw, surfaces=parsed.surfaces, reason=parsed.reason
         )
-        tally.make("query")
-        tally.tick(1)
+        tally.take("query")
+        tally.give("query")
     folder = run.folder / "eval" / gold.name / f"{model}-{'examples' if with_examples else 'plain'}"
     jsonl.write_records(folder / "predictions.jsonl", predictions.values())
     result = score(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 _SAMPLES = 3
 _PASSAGES = 24
-_CONVERSATIONS = 2
 _EXAMPLES = 8
 
 
@@ -53,9 +52,6 @@ def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
     annotations = (
         list(jsonl.read_records(folder / FILTERED, Annotation)) if (folder / FILTERED).exists() else []
     )
-    conversations = (
-        jsonl.read_records(folder / TRAIN, Conversation) if (folder / TRAIN).exists() else iter(())
-    )
     losses: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
     if "finetune" in manifest.entries and (folder / LOSSES).exists():
         losses = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
@@ -69,7 +65,7 @@ def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
         rejects=tuple(_rejects(folder, manifest)),
         types=tuple(_types(annotations)),
         annotations=tuple(_spread(annotations)),
-        examples=tuple(c for c, _ in zip(conversations, range(_CONVERSATIONS), strict=False)),
+        examples=tuple(_shown(folder, annotations)),
         losses=tuple((int(s), float(x)) for s, x in losses["train"]),
         validation_losses=tuple((int(s), float(x)) for s, x in losses["validation"]),
         scores=scores(folder),
@@ -133,6 +129,19 @@ def _types(annotations: list[Annotation]) -> list[TypeRow]:
     return [TypeRow(lang=k[0], type=k[1], mentions=counts[k], examples=tuple(examples[k])) for k in ordered]
 
 
+def _shown(folder: Path, annotations: list[Annotation]) -> list[Conversation]:
+    """The first training conversation of each language, with examples if it has some."""
+    if not (folder / TRAIN).exists():
+        return []
+    lang = {a.passage.id: a.passage.lang for a in annotations}
+    first: dict[str, Conversation] = {}
+    for conversation in jsonl.read_records(folder / TRAIN, Conversation):
+        key = lang.get(conversation.passage, "")
+        if key not in first or (conversation.examples and not first[key].examples):
+            first[key] = conversation
+    return [first[key] for key in sorted(first, reverse=True)]
+
+
 def _spread(annotations: list[Annotation]) -> list[Annotation]:
     """Passages with entities, spread over the run and over its languages."""
     chosen: list[Annotation] = []
@@ -154,7 +163,11 @@ def print_summary(console: Console, folder: Path, manifest: Manifest, report: Pa
         for row in _rows(name, entry):
             seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
             table.add_row(
-                name if seconds else "", f"{row.in_} {plural(row.unit)}", f"{row.out}", str(row.rejected), seconds
+                name if seconds else "",
+                f"{row.in_} {plural(row.unit)}",
+                f"{row.out}",
+                str(row.rejected),
+                seconds,
             )
         for word, n in entry.made.items():
             table.add_row(

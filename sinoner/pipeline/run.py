@@ -11,7 +11,7 @@ from sinoner.errors import InputError, StoppedError
 from sinoner.pipeline import data_stages, model_stages, publishing, reporting
 from sinoner.pipeline.manifest import Manifest
 from sinoner.pipeline.progress import Screen
-from sinoner.pipeline.stages import Run, Stage, locked, perform
+from sinoner.pipeline.stages import Run, Stage, locked, perform, plural, why
 from sinoner.recipe import Recipe
 
 RECIPE = "recipe.yaml"
@@ -72,7 +72,6 @@ def execute(
     folder = recipe.folder
     with locked(folder):
         manifest = Manifest(folder)
-        jsonl.write_text(folder / RECIPE, recipes.dump(recipe))
         run = Run(folder, recipe, manifest, screen)
         try:
             for stage in STAGES:
@@ -82,6 +81,8 @@ def execute(
                     screen.say("evaluate: no benchmark in the recipe, left out")
                     continue
                 perform(run, stage, force)
+                jsonl.write_text(folder / RECIPE, recipes.dump(recipe))  # only settings that worked are kept
+                _stop_when_nothing_is_left(run, stage.name)
             if upload:
                 for address in publishing.upload(run):
                     screen.say(f"published: {address}")
@@ -93,6 +94,17 @@ def execute(
     if summary:
         reporting.print_summary(screen.console, folder, manifest, report)
     return report
+
+
+def _stop_when_nothing_is_left(run: Run, stage: str) -> None:
+    """A stage that rejected everything makes the next ones pointless."""
+    entry = run.manifest.entries[stage]
+    unit, count = next(iter(entry.counts.items()), ("", None))
+    if count is not None and count.in_ and not count.out:
+        raise InputError(
+            f"{stage}: all {count.in_} {plural(unit)} were rejected ({why(entry)});"
+            f" see {run.folder / 'rejects' / (stage + '.jsonl')}"
+        )
 
 
 def of_folder(folder: Path, overrides: Sequence[str] = ()) -> Recipe:

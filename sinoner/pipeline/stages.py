@@ -80,6 +80,7 @@ def perform(run: Run, stage: Stage, force: bool = False) -> bool:
         settings=settings,
         counts=tally.counts(),
         made=tally.made,
+        reasons=tally.reasons,
         seconds=round(seconds, 2),
         outputs={_shown(p, run.folder): digest for p, digest in outputs.items()},
     )
@@ -92,7 +93,16 @@ def told(entry: Entry) -> str:
     """An entry in one line."""
     parts = [f"{plural(u)} {c.in_} in, {c.out} out, {c.rejected} rejected" for u, c in entry.counts.items()]
     parts += [f"{n} {plural(word)}" for word, n in entry.made.items()]
+    if entry.reasons:
+        parts.append("rejected: " + why(entry))
     return "; ".join(parts) + f" ({entry.seconds:.1f} s)"
+
+
+def why(entry: Entry) -> str:
+    """The reasons of an entry's rejects, the most frequent first."""
+    return ", ".join(
+        f"{n} {reason}" for reason, n in sorted(entry.reasons.items(), key=lambda x: (-x[1], x[0]))
+    )
 
 
 def plural(word: str) -> str:

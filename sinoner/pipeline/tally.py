@@ -22,6 +22,7 @@ class Tally:
 
     def __init__(self, folder: Path, stage: str, tick: Callable[[int], None]) -> None:
         self.made: dict[str, int] = {}
+        self.reasons: dict[str, int] = {}
         self._in: dict[Unit, int] = {}
         self._out: dict[Unit, int] = {}
         self._rejected: dict[Unit, int] = {}
@@ -57,13 +58,15 @@ class Tally:
     def give(self, unit: Unit, n: int = 1) -> None:
         """Count output."""
         self._out[unit] = self._out.get(unit, 0) + n
-        self.tick(n)
+        if unit == next(iter(self._in), unit):  # progress counts the stage's own unit only
+            self.tick(n)
 
     def reject(self, reject: Reject, unit: Unit | None = None) -> None:
         """Count and keep a reject, under its own unit or another that it stands for."""
         counted = unit or reject.unit
         self._rejected[counted] = self._rejected.get(counted, 0) + 1
         self._rejects.record(reject)
+        self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
 
     def make(self, word: str, n: int = 1) -> None:
         """Count something else that was made."""

@@ -50,11 +50,6 @@ RULES: dict[str, tuple[Rule | None, str]] = {
 }
 
 
-def unknown_rules(settings: FilterSettings) -> list[str]:
-    """Names in ``filter.rules`` that are no rules."""
-    return [name for name in settings.rules if name not in RULES]
-
-
 def clean(annotations: Iterable[Annotation], settings: FilterSettings) -> Iterator[Annotation | Reject]:
     """Apply the rules. Every annotation comes out; every dropped entity is a reject of unit ``entity``.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sinoner import models
+from sinoner import jsonl, models
 from sinoner.chat import encode
 from sinoner.errors import InputError, MissingExtraError
 from sinoner.recipe import TrainSettings
@@ -92,7 +93,7 @@ def finetune(
     )
     trainer.remove_callback(PrinterCallback)  # progress is told through on_step
     trainer.train(resume_from_checkpoint=_newest(checkpoints))
-    _save(trainer, tokenizer, adapter)
+    _save(trainer, tokenizer, settings.base, adapter)
     history = trainer.state.log_history
     del trainer, wrapped, model
     if torch.cuda.is_available():
@@ -187,10 +188,13 @@ def _newest(checkpoints: Path) -> str | None:
     return str(max(found, key=lambda p: int(p.name.rpartition("-")[2]))) if found else None
 
 
-def _save(trainer: Any, tokenizer: Any, adapter: Path) -> None:
+def _save(trainer: Any, tokenizer: Any, base: str, adapter: Path) -> None:
+    """Save adapter and tokenizer; the adapter names its base model as the person did, not by a cache path."""
     part = adapter.with_name(f".{adapter.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     trainer.model.save_pretrained(str(part))
+    config = json.loads((part / "adapter_config.json").read_text(encoding="utf-8"))
+    jsonl.write_json(part / "adapter_config.json", {**config, "base_model_name_or_path": base})
     tokenizer.save_pretrained(str(part))
     shutil.rmtree(adapter, ignore_errors=True)
     os.replace(part, adapter)

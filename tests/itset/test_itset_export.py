@@ -1,0 +1,107 @@
+"""ShareGPT, LLaMA-Factory's index, OpenAI messages: read by the real readers."""
+
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sinoner import jsonl
+from sinoner.itset.export import dataset_info, json_array, messages, sharegpt
+from sinoner.records import Conversation, Message
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def conversation(n: int = 0, system: bool = False) -> Conversation:
+    turns = (Message(role="system", content="系统"),) if system else ()
+    turns += (
+        Message(role="user", content='文本： “引号"”\n第二行\u2028\t😀𠮷'),
+        Message(role="assistant", content='["a\\"b"]', learn=True),
+    )
+    return Conversation(id=f"c{n}", messages=turns, passage="p#0", types=("类",))
+
+
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
+def test_json_array_bytes(rows: list[dict[str, object]]) -> None:
+    assert b"".join(json_array(rows)) == json.dumps(rows, ensure_ascii=False, indent=4).encode()
+
+
+def test_json_array_streams() -> None:
+    pieces = json_array({"n": n} for n in iter(int, 1))  # endless
+    assert next(pieces).startswith(b"[\n    {")
+    assert next(pieces).startswith(b",\n    {")
+
+
+def test_sharegpt_turns() -> None:
+    assert sharegpt(conversation(system=True)) == {
+        "id": "c0",
+        "conversations": [
+            {"from": "system", "value": "系统"},
+            {"from": "human", "value": '文本： “引号"”\n第二行\u2028\t😀𠮷'},
+            {"from": "gpt", "value": '["a\\"b"]'},
+        ],
+    }
+
+
+def test_messages_turns() -> None:
+    assert messages(conversation()) == {
+        "id": "c0",
+        "messages": [
+            {"role": "user", "content": '文本： “引号"”\n第二行\u2028\t😀𠮷'},
+            {"role": "assistant", "content": '["a\\"b"]'},
+        ],
+    }
+
+
+def test_dataset_info() -> None:
+    """The keys and the values of the ``sharegpt`` format in LLaMA-Factory's data/README.md."""
+    info = dataset_info("sky", [("train", "train.json"), ("validation", "validation.json")])
+    assert list(info) == ["sky", "sky_validation"]
+    assert info["sky_validation"]["file_name"] == "validation.json"
+    documented = {
+        "file_name": "train.json",
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations"},
+        "tags": {
+            "role_tag": "from",
+            "content_tag": "value",
+            "user_tag": "human",
+            "assistant_tag": "gpt",
+            "system_tag": "system",
+        },
+    }
+    assert info["sky"] == documented
+
+
+def test_the_index_leads_to_alternating_turns(tmp_path: Path) -> None:
+    """Read as LLaMA-Factory reads: index, file, columns, tags; user on odd places, assistant on even ones."""
+    jsonl.write_json(tmp_path / "dataset_info.json", dataset_info("x", [("train", "train.json")]))
+    (tmp_path / "train.json").write_bytes(b"".join(json_array(sharegpt(conversation(i)) for i in range(3))))
+    entry = json.loads((tmp_path / "dataset_info.json").read_text(encoding="utf-8"))["x"]
+    rows = json.loads((tmp_path / entry["file_name"]).read_text(encoding="utf-8"))
+    tags = entry["tags"]
+    for row in rows:
+        turns = row[entry["columns"]["messages"]]
+        assert len(turns) % 2 == 0
+        assert {t[tags["role_tag"]] for t in turns[::2]} == {tags["user_tag"]}
+        assert {t[tags["role_tag"]] for t in turns[1::2]} == {tags["assistant_tag"]}
+        assert all(isinstance(t[tags["content_tag"]], str) for t in turns)
+
+
+def test_datasets_loads_both_files(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    conversations = [conversation(i) for i in range(3)]
+    shared, plain = tmp_path / "train.json", tmp_path / "train.messages.jsonl"
+    shared.write_bytes(b"".join(json_array(map(sharegpt, conversations))))
+    jsonl.write_rows(plain, map(messages, conversations))
+    cache = str(tmp_path / "cache")
+    loaded = load_dataset("json", data_files=str(shared), split="train", cache_dir=cache)
+    assert list(loaded) == [sharegpt(c) for c in conversations]
+    loaded = load_dataset("json", data_files=str(plain), split="train", cache_dir=cache)
+    assert list(loaded) == [messages(c) for c in conversations]

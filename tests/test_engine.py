@@ -1,0 +1,58 @@
+"""Shards here or in other processes: the same output, in order."""
+
+import itertools
+import os
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from sinoner.engine import SHARD, run
+
+
+def doubled(records: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Every second record twice; the first shard takes longest."""
+    for n in records:
+        if n == 0:
+            time.sleep(0.3)
+        yield n, os.getpid()
+        if n % 2:
+            yield -n, os.getpid()
+
+
+def failing(records: Iterable[int]) -> Iterator[int]:
+    for n in records:
+        if n == SHARD + 3:
+            raise ValueError("record 259 is bad")
+        yield n
+
+
+EXPECTED = [x for n in range(5 * SHARD + 7) for x in ((n, -n) if n % 2 else (n,))]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_same_output_in_order(workers: int) -> None:
+    made = list(run(doubled, range(5 * SHARD + 7), workers))
+    assert [n for n, _ in made] == EXPECTED
+    here = {pid == os.getpid() for _, pid in made}
+    assert here == {workers == 1}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_records(workers: int) -> None:
+    assert list(run(doubled, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_endless_input_is_read_as_needed(workers: int) -> None:
+    stream = run(doubled, itertools.count(), workers)
+    first = list(itertools.islice(stream, 2 * SHARD))
+    stream.close()
+    assert [n for n, _ in first] == EXPECTED[: 2 * SHARD]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_comes_through(workers: int) -> None:
+    made = run(failing, range(3 * SHARD), workers)
+    with pytest.raises(ValueError, match="record 259 is bad"):
+        list(made)

@@ -1,0 +1,135 @@
+"""Text and types in, grounded entities out."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from sinoner.errors import InputError
+from sinoner.itset.render import query_conversation
+from sinoner.recognizer import Recognizer
+from sinoner.records import Annotation, Conversation, Entity, Passage
+
+
+class Scripted:
+    """A generator that gives prepared answers and keeps what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = answers
+        self.asked: list[Conversation] = []
+
+    def __call__(self, conversations: Sequence[Conversation]) -> Iterator[str]:
+        self.asked += conversations
+        return iter(self.answers)
+
+
+TEXT = "林晓在ＡＣＭＥ公司，林晓住《上海》。"
+
+
+def extract(answer: str, text: str = TEXT) -> list[tuple[str, tuple[int, ...]]]:
+    made = Recognizer(Scripted(answer), "m").extract(text, ["类"])
+    assert all(e.type == "类" for e in made.entities)
+    return [(e.surface, e.starts) for e in made.entities]
+
+
+@pytest.mark.parametrize(
+    ("answer", "entities"),
+    [
+        ('["林晓"]', [("林晓", (0, 10))]),
+        (
+            '["acme公司", "《上海》"]',
+            [("ＡＣＭＥ公司", (3,)), ("《上海》", (13,))],
+        ),  # as the passage writes it
+        ('["【上海】"]', [("上海", (14,))]),
+        ('["北京"]', []),  # not in the text
+        ('["林晓", "林晓"]', [("林晓", (0, 10))]),
+        ("[]", []),
+        ("我不知道", []),
+        ("", []),
+        ('["林晓"', []),
+        ('好的：["林晓"]。', [("林晓", (0, 10))]),
+        ('["", " "]', []),
+    ],
+)
+def test_what_is_in_the_text_is_given(answer: str, entities: list[tuple[str, tuple[int, ...]]]) -> None:
+    assert extract(answer) == entities
+
+
+def test_every_type_is_asked_in_order() -> None:
+    generator = Scripted('["上海"]', "[]", '["林晓", "上海"]')
+    made = Recognizer(generator, "my-model").extract(TEXT, ["地点", "产品", "名字"])
+    assert [(e.type, e.surface) for e in made.entities] == [
+        ("地点", "上海"),
+        ("名字", "林晓"),
+        ("名字", "上海"),
+    ]
+    assert made.by == "my-model"
+    assert made.passage.text == TEXT
+    assert [c.types for c in generator.asked] == [("地点",), ("产品",), ("名字",)]
+    assert generator.asked[0] == query_conversation(made.passage, "地点", (), "sinoner")
+
+
+def test_the_language_and_the_style_are_those_of_training() -> None:
+    passage = Passage(id="e#0", text="Tom is in Oslo.", source="s", lang="en")
+    example = Annotation(
+        passage=passage, entities=(Entity(surface="Tom", type="person", starts=(0,)),), by="human"
+    )
+    generator = Scripted('["ann"]')
+    made = Recognizer(generator, "m", "rait").extract("Ann left.", ["person"], [example])
+    assert made.entities == (Entity(surface="Ann", type="person", starts=(0,)),)
+    turns = [m.content for m in generator.asked[0].messages]
+    assert turns[0].endswith("Text: Tom is in Oslo.\nEntity: [{'Tom': 'person'}]")
+    assert turns[-1] == 'What describes "person" in the text?'
+
+
+def test_no_types() -> None:
+    assert Recognizer(Scripted(), "m").extract(TEXT, []).entities == ()
+
+
+def test_an_answer_too_few_is_no_empty_answer() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Recognizer(Scripted("[]"), "m").extract(TEXT, ["a", "b"])
+
+
+# real models -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run_folder(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with an adapter under ``adapter/``."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("run")
+    model = LlamaForCausalLM.from_pretrained(tiny_llama)
+    get_peft_model(
+        model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    ).save_pretrained(folder / "adapter")
+    return folder
+
+
+def answers(model: str, **settings: str) -> list[str]:
+    recognizer = Recognizer.from_pretrained(model, device="cpu", **settings)  # type: ignore[arg-type]
+    made = recognizer.extract("林晓在上海。", ["人名"])
+    assert made.by == model
+    passage = Passage(id="p#0", text="林晓在上海。", source="s", lang="zh")
+    return list(recognizer._generate([query_conversation(passage, "人名", (), "sinoner")]))
+
+
+def test_from_pretrained(tiny_llama: Path, run_folder: Path) -> None:
+    base, run = answers(str(tiny_llama)), answers(str(run_folder))
+    assert run == answers(str(run_folder / "adapter"))
+    assert run != base
+
+
+def test_from_pretrained_with_another_base(tiny_llama: Path, run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_llama, tmp_path / "moved")
+    assert answers(str(run_folder), base=str(tmp_path / "moved")) == answers(str(run_folder))
+    with pytest.raises(InputError, match="no/such-base"):
+        answers(str(run_folder), base="no/such-base")
+
+
+def test_from_pretrained_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be loaded"):
+        Recognizer.from_pretrained(str(tmp_path))

@@ -1,0 +1,135 @@
+"""The records: what each validator accepts and what it refuses."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sinoner.records import (
+    Annotation,
+    Conversation,
+    Document,
+    Entity,
+    Message,
+    Neighbours,
+    Passage,
+    Prediction,
+    Record,
+    Reject,
+    Score,
+)
+
+SCORE = {
+    "benchmark": "b", "lang": "zh", "model": "base", "examples": False, "passages": 1, "queries": 1, "gold": 1,
+    "predicted": 1, "correct": 1, "unparsed": 0, "precision": 1.0, "recall": 1.0, "f1": 1.0,
+    "strict_precision": 1.0, "strict_recall": 1.0, "strict_f1": 1.0,
+}  # fmt: skip
+PASSAGE = {"id": "d#0", "text": "北京在北京", "source": "s", "lang": "zh"}
+ENTITY = {"surface": "北京", "type": "地点", "starts": [0, 3]}
+ACCEPTED: list[tuple[type[Record], dict[str, Any]]] = [
+    (Entity, ENTITY),
+    (Document, {**PASSAGE, "entities": None}),
+    (Document, {**PASSAGE, "entities": [ENTITY]}),
+    (Passage, PASSAGE),
+    (Annotation, {"passage": PASSAGE, "entities": [ENTITY], "by": "human"}),
+    (Annotation, {"passage": PASSAGE, "entities": [], "by": "human"}),
+    (Neighbours, {"id": "d#0", "neighbours": ["a", "b"], "cosine": [1.0, 0.5], "bm25": []}),
+    (Message, {"role": "assistant", "content": "", "learn": True}),
+    (
+        Conversation,
+        {"id": "c", "messages": [{"role": "user", "content": "x"}], "passage": "d#0", "types": ["t"]},
+    ),
+    (Prediction, {"id": "d#0|t", "type": "t", "raw": "?", "surfaces": [], "reason": "unparsed"}),
+    (Reject, {"id": "d#0", "stage": "filter", "reason": "too_long", "detail": "x", "unit": "entity"}),
+    (Score, {**SCORE, "low": 0.5, "high": None}),
+]
+REFUSED: list[tuple[type[Record], dict[str, Any], str]] = [
+    (Entity, {**ENTITY, "surface": ""}, "surface"),
+    (Entity, {**ENTITY, "type": ""}, "type"),
+    (Entity, {**ENTITY, "starts": []}, "starts"),
+    (Entity, {**ENTITY, "starts": [-1]}, "ascending and not negative"),
+    (Entity, {**ENTITY, "starts": [3, 0]}, "ascending"),
+    (Entity, {**ENTITY, "starts": [3, 3]}, "ascending"),
+    (Document, {**PASSAGE, "id": ""}, "id"),
+    (Document, {**PASSAGE, "text": ""}, "text"),
+    (Document, {**PASSAGE, "lang": "fr"}, "lang"),
+    (Passage, {**PASSAGE, "id": ""}, "id"),
+    (Passage, {**PASSAGE, "text": ""}, "text"),
+    (Passage, {**PASSAGE, "lang": "auto"}, "lang"),
+    (Annotation, {"passage": PASSAGE, "entities": [{**ENTITY, "starts": [1]}], "by": "x"}, "not at offset 1"),
+    (
+        Annotation,
+        {"passage": PASSAGE, "entities": [{**ENTITY, "starts": [0, 9]}], "by": "x"},
+        "not at offset 9",
+    ),
+    (Annotation, {"passage": PASSAGE, "entities": [], "by": ""}, "by"),
+    (Message, {"role": "gpt", "content": "x"}, "role"),
+    (Message, {"role": "user", "content": None}, "content"),
+    (Conversation, {"id": "c", "messages": [], "passage": "d#0", "types": []}, "messages"),
+    (Reject, {"id": "x", "stage": "s", "reason": "Too long"}, "reason"),
+    (Reject, {"id": "x", "stage": "s", "reason": ""}, "reason"),
+    (Reject, {"id": "x", "stage": "s", "reason": "ok", "unit": "page"}, "unit"),
+    (Neighbours, {"neighbours": []}, "id"),
+    (Prediction, {"id": "x", "type": "t"}, "raw"),
+    (Score, {**SCORE, "gold": "many"}, "gold"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), ACCEPTED, ids=lambda x: getattr(x, "__name__", ""))
+def test_accepted_and_the_same_from_json(kind: type[Record], value: dict[str, Any]) -> None:
+    record = kind.model_validate(value)
+    assert kind.model_validate_json(record.model_dump_json()) == record
+
+
+@pytest.mark.parametrize(("kind", "value", "says"), REFUSED, ids=lambda x: getattr(x, "__name__", ""))
+def test_refused(kind: type[Record], value: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        kind.model_validate(value)
+
+
+@pytest.mark.parametrize(("kind", "value"), ACCEPTED, ids=lambda x: getattr(x, "__name__", ""))
+def test_unknown_fields_are_refused_and_records_are_frozen(kind: type[Record], value: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="extra"):
+        kind.model_validate({**value, "more": 1})
+    record = kind.model_validate(value)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(record, next(iter(value)), "x")
+
+
+def test_offsets_are_code_points() -> None:
+    passage = Passage(id="d#0", text="😀𠮷北京", source="s", lang="zh")
+    made = Annotation(passage=passage, entities=(Entity(surface="北京", type="t", starts=(2,)),), by="x")
+    assert made.entities[0].starts == (2,)
+    with pytest.raises(ValidationError, match="offset 4"):  # where UTF-16 would have it
+        Annotation(passage=passage, entities=(Entity(surface="北京", type="t", starts=(4,)),), by="x")
+
+
+def test_nested_and_many_typed_entities_are_legal() -> None:
+    passage = Passage(id="d#0", text="北京大学", source="s", lang="zh")
+    entities = tuple(
+        Entity(surface=s, type=t, starts=(0,))
+        for s, t in (("北京", "地点"), ("北京大学", "组织"), ("北京大学", "学校"))
+    )
+    assert Annotation(passage=passage, entities=entities, by="x").entities == entities
+
+
+@given(st.text(alphabet="ab", min_size=1, max_size=12), st.data())
+def test_an_annotation_is_grounded_exactly_when_the_text_says_so(text: str, data: st.DataObject) -> None:
+    surface = data.draw(st.text(alphabet="ab", min_size=1, max_size=3))
+    start = data.draw(st.integers(0, 12))
+    passage = Passage(id="d#0", text=text, source="s", lang="en")
+    entities = (Entity(surface=surface, type="t", starts=(start,)),)
+    if text[start : start + len(surface)] == surface:
+        assert Annotation(passage=passage, entities=entities, by="x").entities == entities
+    else:
+        with pytest.raises(ValidationError, match="is not at offset"):
+            Annotation(passage=passage, entities=entities, by="x")
+
+
+@pytest.mark.parametrize(
+    ("id", "document"), [("news-3#0", "news-3"), ("a#b#12", "a#b"), ("alone", "alone"), ("#7", "7")]
+)
+def test_the_document_of_a_passage(id: str, document: str) -> None:
+    assert Passage(id=id, text="x", source="s", lang="zh").document == document
