@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
+import tokenize
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
@@ -28,21 +31,21 @@ class Surfaces(NamedTuple):
 
 
 def parse_mentions(answer: str) -> Mentions:
-    """Read an annotation answer: a list of ``{mention: type}``, of pairs, or of ``{"mention":…, "type":…}``.
+    """Read an annotation answer: lists of ``{mention: type}``, of pairs, or of ``{"mention": …, "type": …}``.
+
+    All lists and objects of the answer count, so one line per entity is read as well. Nothing is taken out of a
+    list that does not end or does not read: half an answer is no answer.
 
     Reasons: ``empty_answer``, ``unparsed`` (no list of mentions in it), ``truncated`` (a list that never ends).
     """
     text = _THINK.sub("", answer).strip()
     if not text:
         return Mentions((), "empty_answer")
-    best: list[tuple[str, str]] | None = None
-    for value in _values(text):
-        pairs = _pairs(value)
-        if pairs is not None and (best is None or len(pairs) > len(best)):
-            best = pairs
-    if best is not None:
-        return Mentions(tuple(best))
-    return Mentions((), "truncated" if _unclosed(text) else "unparsed")
+    values, ends = _values(text)
+    read = [pairs for value in values if (pairs := _pairs(value)) is not None]
+    if read:
+        return Mentions(tuple(pair for pairs in read for pair in pairs))
+    return Mentions((), "unparsed" if ends else "truncated")
 
 
 def parse_surfaces(answer: str) -> Surfaces:
@@ -53,36 +56,48 @@ def parse_surfaces(answer: str) -> Surfaces:
     text = _THINK.sub("", answer).strip()
     if not text:
         return Surfaces((), "empty_answer")
-    for value in _values(text):
+    values, ends = _values(text)
+    for value in values:
         if isinstance(value, (list, tuple)) and all(isinstance(x, str) for x in value):
             return Surfaces(tuple(dict.fromkeys(value)))
-    return Surfaces((), "truncated" if _unclosed(text) else "unparsed")
+    return Surfaces((), "unparsed" if ends else "truncated")
 
 
-def _values(text: str) -> list[Any]:
-    """Every outermost bracketed value of the text that reads as JSON or as a Python literal."""
+# After a bracket that never ends, this many further ones are tried; more is garbage, and would take long.
+_TRIES = 64
+
+
+def _values(text: str) -> tuple[list[Any], bool]:
+    """Every outermost bracketed value that reads as JSON or as a Python literal, and whether all brackets end.
+
+    After a bracket that never ends only lists are looked for, since an object after it is a piece of it.
+    """
     found: list[Any] = []
+    open_ones = 0
     at = 0
-    while (start := _next_open(text, at)) >= 0:
-        end = _close(text, start)
-        if end is None:
+    while open_ones < _TRIES and (start := _next_open(text, at, objects=not open_ones)) >= 0:
+        end = _end(text, start)
+        if end <= start:
+            open_ones += end == _NEVER
             at = start + 1
             continue
         value = _literal(text[start:end])
-        if value is None:
-            at = start + 1
-        else:
+        if value is not None:
             found.append(value)
-            at = end
-    return found
+        at = end
+    return found, not open_ones
 
 
-def _next_open(text: str, at: int) -> int:
-    places = [p for p in (text.find("[", at), text.find("{", at)) if p >= 0]
-    return min(places, default=-1)
+def _next_open(text: str, at: int, objects: bool) -> int:
+    places = [text.find("[", at), text.find("{", at) if objects else -1]
+    return min((p for p in places if p >= 0), default=-1)
 
 
-def _close(text: str, start: int) -> int | None:
+_NEVER = -1  # the text ends before the bracket does
+_WRONG = -2  # another bracket is closed first
+
+
+def _end(text: str, start: int) -> int:
     """The offset after the bracket that closes the one at ``start``; quotes are respected."""
     stack: list[str] = []
     quote = ""
@@ -98,23 +113,14 @@ def _close(text: str, start: int) -> int | None:
             quote = char
         elif char in _CLOSERS:
             stack.append(_CLOSERS[char])
-        elif stack and char == stack[-1]:
+        elif char == stack[-1]:
             stack.pop()
             if not stack:
                 return at + 1
         elif char in "]})":
-            return None
+            return _WRONG
         at += 1
-    return None
-
-
-def _unclosed(text: str) -> bool:
-    start = _next_open(text, 0)
-    return (
-        start >= 0
-        and _close(text, start) is None
-        and text.count("[") + text.count("{") > text.count("]") + text.count("}")
-    )
+    return _NEVER
 
 
 def _literal(text: str) -> Any:
@@ -124,16 +130,36 @@ def _literal(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
+        if _joins_strings(text):
+            return None
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
+    except (
+        ValueError,
+        SyntaxError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+        ArithmeticError,
+        tokenize.TokenError,
+    ):
         return None
+
+
+def _joins_strings(text: str) -> bool:
+    """Whether two strings stand side by side, which Python would read as one and so make up a mention."""
+    words = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type != tokenize.NL]
+    return any(a.type == b.type == tokenize.STRING for a, b in pairwise(words))
 
 
 def _pairs(value: Any) -> list[tuple[str, str]] | None:
     """(mention, type) pairs of a parsed value; None when it is not a list of mentions at all."""
     if isinstance(value, dict):
         for inner in value.values():
-            if isinstance(inner, list) and inner and (nested := _pairs(inner)) is not None:
+            if (
+                isinstance(inner, list)
+                and (nested := _pairs(inner)) is not None
+                and (nested or len(value) == 1)
+            ):
                 return nested
         value = [value]
     if not isinstance(value, (list, tuple)):
@@ -148,12 +174,12 @@ def _pairs(value: Any) -> list[tuple[str, str]] | None:
 
 
 def _from_object(item: dict[Any, Any]) -> list[tuple[str, str]]:
-    surface = next((item[k] for k in _SURFACE_KEYS if k in item), None)
-    kind = next((item[k] for k in _TYPE_KEYS if k in item), None)
-    if isinstance(surface, str) and isinstance(kind, str):
-        return [(surface, kind)]
+    """The pairs of one object: of its mention and type fields if it has both, else key by key."""
+    mention_key = next((k for k in _SURFACE_KEYS if isinstance(item.get(k), str)), None)
+    type_key = next((k for k in _TYPE_KEYS if k in item and k != mention_key), None)
+    fields = {item[mention_key]: item[type_key]} if mention_key is not None and type_key is not None else item
     pairs = []
-    for mention, types in item.items():
+    for mention, types in fields.items():
         for kind in types if isinstance(types, list) else [types]:
             if isinstance(mention, str) and isinstance(kind, str) and mention.strip() and kind.strip():
                 pairs.append((mention, kind))

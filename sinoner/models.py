@@ -30,10 +30,20 @@ def hub_name(base: str) -> str:
 
 
 def device(wanted: str) -> str:
-    """The device to compute on: ``auto`` means the first GPU, else the processor."""
+    """The device to compute on: ``auto`` means the first GPU, else the processor.
+
+    Raises:
+        InputError: there is no such device.
+    """
     import torch
 
     if wanted != "auto":
+        try:
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device {wanted!r} cannot be used ({str(error).splitlines()[0]}); try auto or cpu"
+            ) from None
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -71,12 +81,14 @@ def load(
         raise MissingExtraError("transformers", "train") from None
     hf_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
+    from safetensors import SafetensorError
+
     source = str(smollm2()) if base == "smollm2" else base
     place = device(device_name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype(dtype_name, place))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"model {base!r} cannot be loaded ({reason}); give a hub id, a local folder, or smollm2"
@@ -134,7 +146,7 @@ def adapter_base(adapter: Path) -> str:
     try:
         config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         return str(config["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{adapter}: holds no adapter (adapter_config.json); run sinoner finetune first"
         ) from None
@@ -145,8 +157,16 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
         from peft import PeftModel
     except ImportError:
         raise MissingExtraError("peft", "train") from None
-    adapter_base(adapter)
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    base = adapter_base(adapter)
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise InputError(f"{adapter}: has no adapter_model.safetensors; run sinoner finetune again")
+    try:
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{adapter}: does not fit this base model, it was trained on {base!r} ({reason})"
+        ) from None
 
 
 def _cpu_flags() -> frozenset[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sinoner import resources
 from sinoner.errors import InputError
@@ -26,7 +26,7 @@ class ExtractPrompt(Prompt):
     """A construction prompt: asks an LLM for all entities of ``{text}``."""
 
     system: str
-    user: str
+    user: str = Field(pattern=r"\{text\}")
 
     def messages(self, text: str) -> tuple[Message, ...]:
         """The messages for one passage. Braces and ``%s`` in the text survive."""
@@ -84,4 +84,8 @@ def _load(path: Path, kind: type[P]) -> P:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         first = str(error).splitlines()[0]
+        if isinstance(error, ValidationError):
+            first = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)
+            )
         raise InputError(f"{path}: is not a prompt file ({first})") from None

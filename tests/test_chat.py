@@ -85,7 +85,7 @@ def test_only_what_is_to_be_learned_counts() -> None:
     assert made is not None
     learned = TOKENIZER.decode([label for label in made.labels if label != IGNORE])
     assert learned == '我已读完这段文本。<|im_end|>["甲"]<|im_end|>[]<|im_end|>'
-    half = about.messages[:-1] + (about.messages[-1].model_copy(update={"learn": False}),)
+    half = (*about.messages[:-1], about.messages[-1].model_copy(update={"learn": False}))
     made = encode(about.model_copy(update={"messages": half}), TOKENIZER, 10**6)
     assert made is not None
     learned = TOKENIZER.decode([label for label in made.labels if label != IGNORE])

@@ -49,7 +49,7 @@ def test_dtype(tiny_llama: Path, name: str, dtype: torch.dtype) -> None:
 
 
 def test_device() -> None:
-    assert models.device("cuda:1") == "cuda:1"
+    assert models.device("cpu") == "cpu"
     assert models.device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -68,7 +68,6 @@ def test_folder_without_model(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="models.load lets SafetensorError through")
 def test_broken_weights(tiny_llama: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_llama, tmp_path / "broken")
     weights = tmp_path / "broken/model.safetensors"
@@ -115,19 +114,13 @@ def test_adapter_base(adapter: Path, tiny_llama: Path, tmp_path: Path) -> None:
         models.load(str(tiny_llama), adapter=tmp_path)
 
 
-NOT_AN_OBJECT = pytest.mark.xfail(strict=True, reason="models.adapter_base lets TypeError through")
-
-
-@pytest.mark.parametrize(
-    "content", ["{", "{}", "\x00", *(pytest.param(c, marks=NOT_AN_OBJECT) for c in ("[]", '"x"', "null"))]
-)
+@pytest.mark.parametrize("content", ["{", "{}", "\x00", "[]", '"x"', "null"])
 def test_adapter_base_of_a_broken_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "adapter_config.json").write_text(content)
     with pytest.raises(InputError, match="holds no adapter"):
         models.adapter_base(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="models.load lets RuntimeError of peft through")
 def test_adapter_of_another_model(adapter: Path, tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -139,7 +132,6 @@ def test_adapter_of_another_model(adapter: Path, tmp_path: Path) -> None:
         models.load(str(folder), adapter=adapter)
 
 
-@pytest.mark.xfail(strict=True, reason="models.load lets HFValidationError through")
 def test_adapter_without_weights(adapter: Path, tiny_llama: Path, tmp_path: Path) -> None:
     shutil.copytree(adapter, tmp_path / "adapter")
     (tmp_path / "adapter/adapter_model.safetensors").unlink()
@@ -147,7 +139,6 @@ def test_adapter_without_weights(adapter: Path, tiny_llama: Path, tmp_path: Path
         models.load(str(tiny_llama), adapter=tmp_path / "adapter")
 
 
-@pytest.mark.xfail(strict=True, reason="models.load lets RuntimeError of torch through")
 def test_unknown_device(tiny_llama: Path) -> None:
     with pytest.raises(InputError):
         models.load(str(tiny_llama), device_name="banana")

@@ -4,6 +4,7 @@ import pytest
 
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
+from sinoner.settings import Recipe
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -13,7 +14,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_defaults_are_the_papers() -> None:
-    train = recipes.Recipe().train
+    train = Recipe().train
     assert (train.rank, train.alpha, train.dropout, train.lr, train.epochs, train.batch_size) == (
         8,
         16,
@@ -23,8 +24,8 @@ def test_defaults_are_the_papers() -> None:
         8,
     )
     assert (train.warmup, train.cutoff) == (0.03, 2048)
-    assert recipes.Recipe().retrieve.k == 2
-    assert recipes.Recipe().it_set.negatives == 0.5
+    assert Recipe().retrieve.k == 2
+    assert Recipe().it_set.negatives == 0.5
 
 
 def test_all_mistakes_are_told_at_once_with_line_and_nearest_name(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_missing_recipe_names_the_shipped_ones() -> None:
 
 
 def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
-    assert recipes.load(write(tmp_path, "")) == recipes.Recipe(name="job")
+    assert recipes.load(write(tmp_path, "")) == Recipe(name="job")
 
 
 def test_yaml_cannot_execute(tmp_path: Path) -> None:

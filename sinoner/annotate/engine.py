@@ -14,8 +14,8 @@ from sinoner.llm.client import Client, read_reply, request_body
 from sinoner.llm.errors import STOP, CallError
 from sinoner.llm.ledger import Ledger, request_key
 from sinoner.prompts import ExtractPrompt, extract_prompt
-from sinoner.recipe import AnnotateSettings, LlmSettings
 from sinoner.records import Annotation, Entity, Lang, Passage, Reject
+from sinoner.settings import AnnotateSettings, LlmSettings
 from sinoner.text.ground import Fold, ground
 
 STAGE = "annotate"
@@ -85,15 +85,32 @@ async def _one(
         ledger.add(key, passage.id, client.endpoint, body, reply.raw, reply.finish, usage)
         raw = reply.raw
     by = f"{llm.model}@{template.id}"
-    answer = read_reply(raw)
+    return read(passage, raw, by, fold)
+
+
+def read(passage: Passage, raw: str, by: str, fold: Fold) -> Outcome:
+    """What a raw answer says about a passage: an annotation, or the reason it cannot be read."""
+    try:
+        answer = read_reply(raw)
+    except CallError as error:
+        return _unread(passage, "unparsed", error.detail)
     parsed = parse_mentions(answer.content)
-    if answer.finish == "length" or parsed.reason == "truncated":
-        return Reject(id=passage.id, stage=STAGE, reason="truncated", detail=answer.content[-200:]), []
     if answer.finish == "content_filter":
-        return Reject(id=passage.id, stage=STAGE, reason="content_filter"), []
+        return _unread(passage, "content_filter", answer.content)
+    if answer.finish == "length" or parsed.reason == "truncated":
+        return _unread(passage, "truncated", answer.content)
     if parsed.reason is not None:
-        return Reject(id=passage.id, stage=STAGE, reason=parsed.reason, detail=answer.content[:200]), []
+        return _unread(passage, parsed.reason, answer.content)
     return build(passage, parsed.pairs, by, fold)
+
+
+def _unread(passage: Passage, reason: str, content: str) -> Outcome:
+    return Reject(id=passage.id, stage=STAGE, reason=reason, detail=_writable(content[:200])), []
+
+
+def _writable(text: str) -> str:
+    """The text with halves of surrogate pairs shown as escapes; they cannot be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def build(passage: Passage, pairs: Iterable[tuple[str, str]], by: str, fold: Fold = "folded") -> Outcome:
@@ -106,13 +123,13 @@ def build(passage: Passage, pairs: Iterable[tuple[str, str]], by: str, fold: Fol
     entities: dict[tuple[str, str], Entity] = {}
     rejects: list[Reject] = []
     for mention, written in pairs:
-        kind = written.strip()
+        kind = _writable(written.strip())
         found = ground(passage.text, mention, fold)
         reason = "no_type" if not kind else "not_in_passage" if found is None else None
         if found is not None and (found[0], kind) in entities:
             reason = "repeated"
         if reason is not None or found is None:
-            detail = f"{mention} ({kind})"
+            detail = _writable(f"{mention} ({kind})")
             rejects.append(
                 Reject(id=passage.id, stage=STAGE, reason=reason or "", detail=detail, unit="entity")
             )

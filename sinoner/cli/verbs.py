@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 from sinoner.errors import InputError, SinonerError, StoppedError
 
 if TYPE_CHECKING:
-    from sinoner.recipe import Recipe
+    from sinoner.settings import Recipe
 
 # Sections of settings that a verb reads, for its help.
 SECTIONS_OF = {
@@ -36,7 +36,7 @@ class VerbCommand(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings after the options."""
-        from sinoner.recipe import SECTIONS
+        from sinoner.settings import SECTIONS
 
         names = SECTIONS_OF.get(self.name or "", tuple(SECTIONS) if self.name in ("run", "check") else ())
         rows = []

@@ -27,8 +27,8 @@ from sinoner.corpus import formats
 from sinoner.corpus.gold import Gold, convert, read_gold, read_json, write_gold
 from sinoner.corpus.native import read
 from sinoner.errors import InputError
-from sinoner.recipe import Section
 from sinoner.records import Annotation, Lang, Reject
+from sinoner.settings import Section
 
 __all__ = [
     "BenchmarkSpec",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sinoner.errors import InputError
-from sinoner.recipe import CorpusSettings
 from sinoner.records import Annotation, Document, Entity, Passage, Reject
+from sinoner.settings import CorpusSettings
 from sinoner.text.sentences import clauses, sentences
 
 STAGE = "chunk"

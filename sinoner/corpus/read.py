@@ -26,8 +26,8 @@ from sinoner.corpus.encoding import Broken
 from sinoner.corpus.fields import FieldError, read_entities, read_id, read_lang, read_text
 from sinoner.corpus.rows import HUB, Row, hub_rows, parse_hub_path, read_rows
 from sinoner.errors import InputError
-from sinoner.recipe import CorpusSettings, Source
 from sinoner.records import Document, Lang, Reject
+from sinoner.settings import CorpusSettings, Source
 from sinoner.text.lang import detect_lang
 
 STAGE = "chunk"

@@ -14,7 +14,7 @@ from sinoner.corpus import encoding, files
 from sinoner.corpus.encoding import Broken
 from sinoner.corpus.files import InputFile
 from sinoner.errors import InputError
-from sinoner.recipe import CorpusSettings
+from sinoner.settings import CorpusSettings
 
 HUB = "hf://"
 _HUB_PATH = re.compile(r"hf://datasets/(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<split>[^/@]+))?/?")

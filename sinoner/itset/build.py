@@ -7,8 +7,8 @@ from random import Random
 
 from sinoner.itset.negatives import NegativeSampler
 from sinoner.itset.render import training_conversation
-from sinoner.recipe import ItSetSettings
 from sinoner.records import Annotation, Conversation, Lang, Neighbours, Reject
+from sinoner.settings import ItSetSettings
 
 STAGE = "build-it-set"
 

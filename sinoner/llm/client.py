@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from sinoner.errors import EndpointError
 from sinoner.llm.errors import RETRY, CallError, classify
-from sinoner.recipe import LlmSettings
 from sinoner.records import Message
+from sinoner.settings import LlmSettings
 
 
 class Reply(NamedTuple):
@@ -45,13 +48,20 @@ def read_reply(raw: str) -> Reply:
         usage = tree.get("usage") or {}
         return Reply(
             raw,
-            choice["message"].get("content") or "",
-            choice.get("finish_reason") or "stop",
+            _text(choice["message"].get("content")),
+            str(choice.get("finish_reason") or "stop"),
             int(usage.get("prompt_tokens") or 0),
             int(usage.get("completion_tokens") or 0),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CallError("transient", f"the answer is not a chat completion: {raw[:80]!r}") from None
+
+
+def _text(content: Any) -> str:
+    """The content of a message: a text, nothing, or a list of text parts."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part["text"] for part in content)
 
 
 class Client:
@@ -66,20 +76,29 @@ class Client:
             raise EndpointError(
                 "llm.model is not set: give --model NAME (and --base-url URL for your own server)"
             )
-        key = environ.get(settings.api_key_env)
+        key = environ.get(settings.api_key_env, "").strip()
         if not key:
             raise EndpointError(
                 f"no API key: set the environment variable {settings.api_key_env}"
                 " (any text will do for a server of your own), or name another one with llm.api_key_env"
             )
+        if not (key.isascii() and key.isprintable()):
+            raise EndpointError(
+                f"the API key in {settings.api_key_env} has characters that no key has; set it again"
+            )
         from openai import AsyncOpenAI
 
         self._settings = settings
         self._key = key
-        self._openai = AsyncOpenAI(
-            api_key=key, base_url=settings.base_url or None, timeout=settings.timeout, max_retries=0
-        )
-        self.endpoint = str(self._openai.base_url)
+        try:
+            self._openai = AsyncOpenAI(
+                api_key=key, base_url=settings.base_url or None, timeout=settings.timeout, max_retries=0
+            )
+            self.endpoint = _public(str(self._openai.base_url))
+        except (ValueError, _invalid_url()) as error:
+            raise EndpointError(
+                f"--base-url is not an address ({error}); write http://HOST:PORT/v1"
+            ) from None
 
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """Send one request, again while that is worth it.
@@ -101,16 +120,18 @@ class Client:
         import openai
 
         try:
-            response = await self._openai.chat.completions.with_raw_response.create(**body)
-        except openai.APITimeoutError:
+            async with asyncio.timeout(self._settings.timeout):
+                response = await self._openai.chat.completions.with_raw_response.create(**body)
+        except (openai.APITimeoutError, TimeoutError):
             raise CallError("timeout", f"no answer within {self._settings.timeout:g} s") from None
         except openai.APIConnectionError as error:
-            raise CallError("unreachable", str(error.__cause__ or error)) from None
+            raise CallError("unreachable", self._without_key(str(error.__cause__ or error))) from None
         except openai.APIStatusError as error:
             text = error.response.text
-            after = error.response.headers.get("retry-after", "")
-            wait = float(after) if after.replace(".", "", 1).isdigit() else None
-            raise CallError(classify(error.status_code, text), self._without_key(_message(text)), wait) from None
+            wait = _seconds(error.response.headers.get("retry-after", ""))
+            raise CallError(
+                classify(error.status_code, text), _message(self._without_key(text)), wait
+            ) from None
         return read_reply(self._without_key(response.text))
 
     def _without_key(self, text: str) -> str:
@@ -120,6 +141,28 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._openai.close()
+
+
+def _seconds(header: str) -> float | None:
+    """A Retry-After header in seconds, when it is a plain number of them."""
+    return float(header) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header) else None
+
+
+def _public(url: str) -> str:
+    """An address without user and password.
+
+    Raises:
+        ValueError: it is none, or its port cannot be.
+    """
+    parts = urlsplit(url)
+    _ = parts.port
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _invalid_url() -> type[Exception]:
+    from httpx2 import InvalidURL
+
+    return InvalidURL
 
 
 def _wait(state: Any) -> float:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sinoner import prompts, resources
 from sinoner.errors import SinonerError
-from sinoner.recipe import Recipe
+from sinoner.settings import Recipe
 
 
 class Health(NamedTuple):

@@ -13,8 +13,8 @@ from sinoner import engine, jsonl
 from sinoner.errors import InputError
 from sinoner.pipeline.stages import At, Run, Stage
 from sinoner.pipeline.tally import Tally
-from sinoner.recipe import Recipe
 from sinoner.records import Annotation, Conversation, Document, Lang, Neighbours, Passage, Reject
+from sinoner.settings import Recipe
 
 PASSAGES = "passages.jsonl"
 HUMAN = "human.jsonl"

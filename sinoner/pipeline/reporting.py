@@ -17,8 +17,9 @@ from sinoner.pipeline.data_stages import FILTERED, TRAIN
 from sinoner.pipeline.manifest import Entry, Manifest
 from sinoner.pipeline.model_stages import LOSSES, SUMMARY
 from sinoner.pipeline.stages import plural
-from sinoner.recipe import Recipe, dump
+from sinoner.recipe import dump
 from sinoner.records import Annotation, Conversation, Reject, Score
+from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
     from sinoner.report.html import RejectGroup, ReportData, StageRow, TypeRow

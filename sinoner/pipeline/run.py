@@ -12,7 +12,7 @@ from sinoner.pipeline import data_stages, model_stages, publishing, reporting
 from sinoner.pipeline.manifest import Manifest
 from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.stages import Run, Stage, locked, perform, plural, why
-from sinoner.recipe import Recipe
+from sinoner.settings import Recipe
 
 RECIPE = "recipe.yaml"
 STAGES: tuple[Stage, ...] = (

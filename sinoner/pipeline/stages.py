@@ -14,7 +14,7 @@ from sinoner.errors import InputError
 from sinoner.pipeline.manifest import Entry, Manifest, fingerprint, hash_inputs
 from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.tally import Tally
-from sinoner.recipe import Recipe
+from sinoner.settings import Recipe
 
 # Tells the screen how many records there are, and a short note.
 At = Callable[[int, str], None]

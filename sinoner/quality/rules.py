@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from sinoner.recipe import FilterSettings
 from sinoner.records import Annotation, Entity, Lang, Reject
+from sinoner.settings import FilterSettings
 from sinoner.text.ground import strip_brackets
 
 STAGE = "filter"
@@ -36,7 +36,8 @@ def _too_long(entity: Entity, lang: Lang, settings: FilterSettings) -> Entity | 
 
 
 def _stop_type(entity: Entity, lang: Lang, settings: FilterSettings) -> Entity | str:
-    return "stop_type" if entity.type.strip().casefold() in settings.stop_types else entity
+    said = entity.type.strip().casefold()
+    return "stop_type" if any(said == stop.strip().casefold() for stop in settings.stop_types) else entity
 
 
 RULES: dict[str, tuple[Rule | None, str]] = {

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sinoner.errors import InputError, MissingExtraError
-from sinoner.recipe import RetrieveSettings
 from sinoner.records import Lang
+from sinoner.settings import RetrieveSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,11 @@ class BgeEmbedder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of the texts, shape ``(len(texts), dim)``."""
-        vectors: Vectors = self._model.encode(list(texts), convert_to_numpy=True).astype("float32")
+        import numpy as np
+
+        if not texts:
+            return np.empty((0, self._model.model.config.hidden_size), dtype=np.float32)
+        vectors: Vectors = self._model.encode(list(texts), convert_to_numpy=True).astype(np.float32)
         return vectors
 
 

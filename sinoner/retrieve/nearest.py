@@ -48,10 +48,12 @@ def nearest(
         raise MissingExtraError("faiss (retrieve.strategy: nn)", "retrieve") from None
     index = faiss.IndexFlatIP(pool.shape[1])
     index.add(np.ascontiguousarray(pool))
-    scores, rows = index.search(np.ascontiguousarray(queries), min(k + 1, len(pool_ids)))
+    scores, rows = index.search(np.ascontiguousarray(queries), min(k + 2, len(pool_ids)))
     found: list[list[tuple[str, float]]] = []
-    for own, row, score in zip(query_ids, rows.tolist(), scores.tolist(), strict=True):
-        hits = [(pool_ids[i], s) for i, s in zip(row, score, strict=True) if i >= 0 and pool_ids[i] != own]
-        hits.sort(key=lambda hit: (-hit[1], hit[0]))
-        found.append(hits[:k])
+    for query, own, row, score in zip(queries, query_ids, rows.tolist(), scores.tolist(), strict=True):
+        if len(row) == k + 2 and score[-1] == score[-2]:  # which of equals FAISS cuts off is not said
+            score = (pool @ query).tolist()
+            row = range(len(pool_ids))
+        hits = [(pool_ids[i], s) for i, s in zip(row, score, strict=True) if pool_ids[i] != own]
+        found.append(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
     return found

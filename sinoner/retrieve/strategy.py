@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from sinoner.recipe import RetrieveSettings
 from sinoner.records import Lang, Neighbours, Passage
 from sinoner.retrieve.embed import embedder
 from sinoner.retrieve.nearest import nearest
+from sinoner.settings import RetrieveSettings
 
 
 def retrieve(

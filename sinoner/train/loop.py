@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from sinoner import jsonl, models
 from sinoner.chat import encode
 from sinoner.errors import InputError, MissingExtraError
-from sinoner.recipe import TrainSettings
 from sinoner.records import Conversation, Reject
+from sinoner.settings import TrainSettings
 
 STAGE = "finetune"
 

@@ -9,8 +9,9 @@ from transformers import Trainer
 
 from sinoner.chat import IGNORE
 
-# Settings of models that change their logits after the output layer; for these the model computes its own loss.
-_SPECIAL_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+# Families whose logits are the output layer of the last hidden state and nothing else (read in their source in
+# transformers 5.23). Others may scale or cap them, so they compute their own loss.
+_PLAIN_LOGITS = frozenset(("llama", "mistral", "olmo2", "qwen2", "qwen3", "smollm3"))
 
 
 class LearnedTokensTrainer(Trainer):  # type: ignore[misc]
@@ -25,7 +26,7 @@ class LearnedTokensTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """Mean cross-entropy of the learned tokens (of the whole accumulated batch, as the Trainer asks)."""
         inner = self.accelerator.unwrap_model(model).get_base_model()
-        if any(getattr(inner.config, name, None) for name in _SPECIAL_LOGITS):
+        if inner.config.model_type not in _PLAIN_LOGITS:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         learned = labels != IGNORE

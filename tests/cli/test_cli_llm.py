@@ -18,7 +18,7 @@ ANSWERS = {
 }
 
 
-@pytest.fixture()
+@pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "my.jsonl"
     rows = [{"id": f"d{i}", "text": t} for i, t in enumerate(TEXTS)]

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from sinoner.corpus.chunk import STAGE, chunk, counter, cut
 from sinoner.errors import InputError
-from sinoner.recipe import CorpusSettings
 from sinoner.records import Annotation, Document, Entity, Passage, Reject
+from sinoner.settings import CorpusSettings
 from sinoner.text.ground import occurrences
 
 TOKENIZERS = ["o200k_base", "cl100k_base"]
+ENCODINGS = {name: bpe_openai.get_encoding(name) for name in TOKENIZERS}
 # Runs of what tokenizers treat oddly: emoji and their joiners, astral Han, white space, and text without a break.
 RUNS = st.lists(
     st.tuples(
@@ -52,7 +53,7 @@ RUNS = st.lists(
 
 def tokens(text: str, tokenizer: str) -> int:
     """Token count by the library's own encoder, not by the function that the chunker counts with."""
-    return len(bpe_openai.get_encoding(tokenizer).encode_ordinary(text))
+    return len(ENCODINGS[tokenizer].encode_ordinary(text))
 
 
 def document(text: str, *mentions: str, lang: str = "zh") -> Document:
@@ -91,6 +92,16 @@ def test_text_without_a_sentence_is_cut_too(tokenizer, text):
     assert "".join(pieces) == text
     assert len(pieces) > 1
     assert max(tokens(p, tokenizer) for p in pieces) <= 16
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "parts"),
+    [("cl100k_base", ["e\t”王海 B？", ":h "]), ("o200k_base", ['n：,"？ \u3000', "的\u3000e   a"])],
+)
+def test_pieces_fit_where_the_whole_counts_more_than_its_parts(tokenizer, parts):
+    text, limit = "".join(parts), sum(tokens(p, tokenizer) for p in parts)
+    assert tokens(text, tokenizer) > limit
+    assert list(cut(text, counter(tokenizer), limit)) == parts
 
 
 def test_cuts_fall_between_sentences_where_they_can():

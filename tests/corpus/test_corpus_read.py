@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from sinoner.corpus.read import read
 from sinoner.corpus.rows import parse_hub_path
 from sinoner.errors import InputError
-from sinoner.recipe import CorpusSettings
 from sinoner.records import Document, Entity, Reject
+from sinoner.settings import CorpusSettings
 
 NEWS = "上海的春天来得很早，公园里的玉兰花已经开了。"
 LAW = "法院认为，双方签订的合同有效，被告应当支付货款。"
@@ -846,7 +846,7 @@ def test_a_hub_that_cannot_be_reached() -> None:
     code = (
         "from sinoner.corpus.read import read\n"
         "from sinoner.errors import InputError\n"
-        "from sinoner.recipe import CorpusSettings\n"
+        "from sinoner.settings import CorpusSettings\n"
         "try:\n"
         "    list(read(CorpusSettings(sources='hf://datasets/owner/name')))\n"
         "except InputError as error:\n"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sinoner.itset.build import build
 from sinoner.itset.negatives import EMPTY_NEGATIVES
-from sinoner.recipe import ItSetSettings
 from sinoner.records import Annotation, Conversation, Entity, Lang, Neighbours, Passage, Reject
+from sinoner.settings import ItSetSettings
 
 FREQUENCY: dict[Lang, dict[str, int]] = {
     "zh": {"人名": 9, "地点": 5, "产品": 2, "疾病": 1, "书名": 1},

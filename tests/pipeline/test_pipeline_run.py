@@ -13,6 +13,7 @@ from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.stages import locked
 from sinoner.pipeline.tally import Tally
 from sinoner.records import Annotation, Conversation, Neighbours, Reject
+from sinoner.settings import Recipe
 
 TEXTS = [
     "张伟在北京大学教书。他一九九九年来到上海。",
@@ -37,7 +38,7 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def recipe(corpus: Path, out: Path, *overrides: str) -> recipes.Recipe:
+def recipe(corpus: Path, out: Path, *overrides: str) -> Recipe:
     tree = {
         "corpus": {"sources": str(corpus)},
         "annotate": {"by": "jieba"},
@@ -48,7 +49,7 @@ def recipe(corpus: Path, out: Path, *overrides: str) -> recipes.Recipe:
     return recipes.build(tree, overrides)
 
 
-def execute(settings: recipes.Recipe, stages: tuple[str, ...] = DATA, force: bool = False) -> str:
+def execute(settings: Recipe, stages: tuple[str, ...] = DATA, force: bool = False) -> str:
     console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     runs.execute(settings, stages, Screen(console), force=force)
     return console.export_text()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sinoner.errors import InputError
-from sinoner.recipe import RetrieveSettings
 from sinoner.retrieve.embed import BgeEmbedder, E5MiniEmbedder, embedder
 from sinoner.retrieve.nearest import nearest
+from sinoner.settings import RetrieveSettings
 
-TEXTS = ["今天天气很好", "明日上海有雨。", "abc, def.", "今", "北京天气很好，明日有雨" * 4]
+TEXTS = ["今天天气很好", "明日上海有雨。", "abc, def.", "今", "北京天气很好，明日有雨" * 2]
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,6 @@ def test_bge_one_text(bge: BgeEmbedder) -> None:
     np.testing.assert_allclose(bge.encode(TEXTS[:1]), bge.encode(TEXTS)[:1], atol=1e-5)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BgeEmbedder.encode hands an empty list to FlagEmbedding: AttributeError"
-)
 def test_bge_no_texts(bge: BgeEmbedder) -> None:
     assert bge.encode([]).shape == (0, 32)
 
@@ -79,7 +76,7 @@ def test_e5_vectors(e5: E5MiniEmbedder) -> None:
     assert vectors.shape == (len(TEXTS), 384)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
-    np.testing.assert_allclose(e5.encode(TEXTS[1:2])[0], vectors[1], atol=1e-4)
+    np.testing.assert_allclose(e5.encode(TEXTS[3:4])[0], vectors[3], atol=1e-4)
     assert e5.encode([]).shape == (0, 384)
 
 

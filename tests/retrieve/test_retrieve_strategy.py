@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sinoner.recipe import RetrieveSettings
 from sinoner.records import Lang, Neighbours, Passage
 from sinoner.retrieve.strategy import retrieve
+from sinoner.settings import RetrieveSettings
 
 
 def passage(id: str, text: str, lang: Lang = "zh") -> Passage:

@@ -11,8 +11,8 @@ from sinoner import models
 from sinoner.chat import encode, prompt_text
 from sinoner.errors import InputError
 from sinoner.itset.render import training_conversation
-from sinoner.recipe import TrainSettings
 from sinoner.records import Annotation, Conversation, Entity, Passage
+from sinoner.settings import TrainSettings
 from sinoner.train.loop import Trained, finetune
 
 CITIES = ("上海", "北京", "杭州", "成都", "广州", "西安")
@@ -159,8 +159,9 @@ def test_same_seed_same_losses(tiny_llama: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(weight, weights(tmp_path / "b")[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("validation", [[], VALIDATION], ids=["alone", "validated"])
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("validation", "dropout"), [([], 0.0), (VALIDATION, 0.2)], ids=["alone", "validated"]
+)
 def test_an_interrupted_training_goes_on(
     tiny_llama: Path, tmp_path: Path, validation: list[Conversation], dropout: float
 ) -> None:

@@ -1,0 +1,218 @@
+"""The one definition of every setting: frozen pydantic sections with their defaults and their help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+# Types that say nothing, of the reference filter, with its missing comma mended (paper code, filter step).
+STOP_TYPES = (
+    "实体", "实体类别", "其他", "无", "无类别", "未定义", "entity_type", "entity type", "entity", "else", "none", "na", "misc",
+)  # fmt: skip
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Section):
+    """One input of the corpus."""
+
+    path: str = Field(
+        description="file, folder or hf://datasets/OWNER/NAME (jsonl, json, csv, parquet, txt; .gz, .zst)"
+    )
+    lang: Literal["auto", "zh", "en"] = Field(
+        "auto", description="language of the texts; auto decides per text"
+    )
+
+
+def _listed(value: Any) -> Any:
+    """Accept one value where a list is wanted, and a bare path where a source is wanted."""
+    return [value] if isinstance(value, (str, Mapping)) else value
+
+
+def _sources(value: Any) -> Any:
+    listed = _listed(value)
+    if not isinstance(listed, Sequence):
+        return listed
+    return [{"path": x} if isinstance(x, str) else x for x in listed]
+
+
+class CorpusSettings(Section):
+    """What is read and how it is cut into passages."""
+
+    sources: Annotated[tuple[Source, ...], BeforeValidator(_sources)] = Field(
+        (), description="the inputs, in order"
+    )
+    lang: Literal["auto", "zh", "en"] = Field(
+        "auto", description="language of the sources that do not name one"
+    )
+    text_field: str = Field("text", description="name of the field (or CSV column) that holds the text")
+    encoding: str = Field(
+        "auto", description="auto = UTF-8, else GB18030 or UTF-16 when that fits; or a codec name"
+    )
+    limit: int | None = Field(None, ge=1, description="read at most this many documents")
+    tokenizer: str = Field(
+        "o200k_base", description="tokenizer that counts: o200k_base, cl100k_base, or a tokenizer.json path"
+    )
+    max_tokens: int = Field(256, ge=8, description="tokens a passage may have")
+    max_line_mb: int = Field(64, ge=1, description="longer input lines are rejected")
+    workers: int = Field(1, ge=1, description="processes that chunk")
+
+
+class LlmSettings(Section):
+    """The OpenAI-compatible endpoint that annotates. The key stays in the environment."""
+
+    model: str | None = Field(None, description="model name at the endpoint")
+    base_url: str | None = Field(None, description="endpoint, for example http://localhost:8000/v1")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
+    max_tokens: int = Field(1024, ge=1, description="tokens an answer may have")
+    concurrency: int = Field(8, ge=1, description="requests in flight")
+    timeout: float = Field(120.0, gt=0, description="seconds one request may take")
+    max_attempts: int = Field(6, ge=1, description="attempts per request before the passage is a reject")
+
+
+class AnnotateSettings(Section):
+    """Who labels the passages."""
+
+    by: Literal["llm", "jieba", "lac"] = Field(
+        "llm", description="llm, or an embedded annotator: jieba, lac (Chinese)"
+    )
+    prompt: str = Field("extract", description="construction prompt: a name under prompts/ or a YAML path")
+    grounding: Literal["folded", "case"] = Field(
+        "folded",
+        description="what a mention may differ in: case, width and white space; or case only, as the paper",
+    )
+    keep_human: bool = Field(True, description="keep the annotations that the corpus brings along")
+
+
+class FilterSettings(Section):
+    """The rules that clean annotations. Each reject is counted by reason."""
+
+    rules: tuple[Literal["strip_brackets", "duplicate", "too_long", "stop_type"], ...] = Field(
+        ("strip_brackets", "duplicate", "too_long", "stop_type"),
+        description="rules that apply, in this order",
+    )
+    max_chars: int = Field(20, ge=1, description="longest Chinese mention, in characters")
+    max_words: int = Field(20, ge=1, description="longest English mention, in words")
+    stop_types: tuple[str, ...] = Field(STOP_TYPES, description="types that say nothing")
+
+
+class RetrieveSettings(Section):
+    """How examples are found."""
+
+    strategy: Literal["nn", "random", "none"] = Field(
+        "nn", description="nearest neighbours, random, or no examples"
+    )
+    k: int = Field(2, ge=0, description="examples per passage")
+    embedder: Literal["bge", "e5-mini"] = Field(
+        "bge", description="bge (FlagEmbedding) or e5-mini (bundled model, offline)"
+    )
+    model_zh: str = Field("BAAI/bge-large-zh-v1.5", description="bge: hub id or folder for Chinese")
+    model_en: str = Field("BAAI/bge-large-en-v1.5", description="bge: hub id or folder for English")
+    batch_size: int = Field(64, ge=1, description="texts per embedding batch")
+
+
+class ItSetSettings(Section):
+    """How conversations are made."""
+
+    style: Literal["sinoner", "rait"] = Field(
+        "sinoner",
+        description="sinoner (answers and examples in JSON) or rait (the paper's strings to the byte)",
+    )
+    validation: float = Field(0.1, ge=0, lt=1, description="share of documents set aside for validation")
+    negatives: float = Field(0.5, ge=0, le=1, description="chance per positive type to add one negative type")
+    plain: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of conversations left without examples, so that the model answers without, too",
+    )
+    size: int | None = Field(None, ge=1, description="train on a random subset of this many passages")
+    keep_empty: bool = Field(
+        False, description="keep passages without entities as conversations of negative types only"
+    )
+
+
+class TrainSettings(Section):
+    """LoRA fine-tuning. The defaults are the paper's."""
+
+    base: str | None = Field(
+        None, description="base model: hub id, folder, or smollm2 (bundled model, offline)"
+    )
+    rank: int = Field(8, ge=1, description="LoRA rank, on all linear layers")
+    alpha: int = Field(16, ge=1, description="LoRA alpha")
+    dropout: float = Field(0.0, ge=0, lt=1, description="LoRA dropout")
+    lr: float = Field(5e-5, gt=0, description="peak learning rate")
+    epochs: float = Field(3.0, gt=0, description="passes over the training set")
+    batch_size: int = Field(8, ge=1, description="conversations per step")
+    micro_batch_size: int = Field(
+        2, ge=1, description="conversations per forward pass (gradient accumulation)"
+    )
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of steps that warm up")
+    cutoff: int = Field(
+        2048, ge=32, description="tokens a conversation may have; whole queries are dropped to fit"
+    )
+    max_conversations: int | None = Field(None, ge=1, description="train on at most this many conversations")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="weights while training"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0 …")
+
+
+class EvaluateSettings(Section):
+    """How models are scored."""
+
+    benchmarks: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="gold files or folders, or names of data_recipes/benchmarks"
+    )
+    models: tuple[Literal["base", "tuned"], ...] = Field(("base", "tuned"), description="models to score")
+    examples: tuple[bool, ...] = Field((False, True), description="score without and with retrieved examples")
+    limit: int | None = Field(None, ge=1, description="passages per benchmark, sampled by the seed")
+    batch_size: int = Field(16, ge=1, description="queries per forward pass")
+    max_new_tokens: int = Field(256, ge=1, description="tokens an answer may have")
+    bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % interval; 0 = none")
+
+
+class PublishSettings(Section):
+    """What goes to the Hugging Face Hub."""
+
+    dataset_repo: str | None = Field(None, description="dataset repository, OWNER/NAME")
+    model_repo: str | None = Field(None, description="model repository, OWNER/NAME")
+    private: bool = Field(True, description="create the repositories as private")
+    licence: str = Field("other", description="licence identifier of the data set for the card")
+
+
+class Recipe(Section):
+    """Everything that defines a run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="name of the run")
+    out: str | None = Field(None, description="run folder; default runs/<name>")
+    seed: int = Field(42, ge=0, description="seed of every random choice")
+    corpus: CorpusSettings = CorpusSettings()
+    llm: LlmSettings = LlmSettings()
+    annotate: AnnotateSettings = AnnotateSettings()
+    filter: FilterSettings = FilterSettings()
+    retrieve: RetrieveSettings = RetrieveSettings()
+    it_set: ItSetSettings = ItSetSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    publish: PublishSettings = PublishSettings()
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.out or f"runs/{self.name}")
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Recipe.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
