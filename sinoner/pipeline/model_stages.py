@@ -51,8 +51,8 @@ def _finetune(run: Run, tally: Tally, at: At) -> None:
         train, validation, recipe.train, recipe.seed, run.folder / ADAPTER, checkpoints, on_step
     )
     for reject in result.rejects:
-        if reject.unit == "entity":
-            tally.take("entity")
+        if reject.unit == "query":
+            tally.take("query")
         tally.reject(reject)
     whole = sum(r.unit == "conversation" for r in result.rejects)
     tally.give("conversation", len(train) + len(validation) - whole)

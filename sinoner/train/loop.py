@@ -128,7 +128,7 @@ def _encode_all(
             )
             rejects.append(
                 Reject(
-                    id=conversation.id, stage=STAGE, reason="queries_dropped", detail=detail, unit="entity"
+                    id=conversation.id, stage=STAGE, reason="queries_dropped", detail=detail, unit="query"
                 )
             )
         rows.append({"input_ids": ids, "labels": labels, "attention_mask": [1] * len(ids)})
