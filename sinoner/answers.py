@@ -10,7 +10,7 @@ import tokenize
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-_THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
+_THOUGHT_ENDS = re.compile(r"\n\s*</think>|</think>\s*\n")
 _CLOSERS = {"[": "]", "{": "}", "(": ")"}
 _SURFACE_KEYS = ("mention", "surface", "text", "name", "entity", "实体", "实体名称", "名称")
 _TYPE_KEYS = ("type", "label", "category", "entity_type", "类别", "实体类别", "类型", "实体类型")
@@ -38,7 +38,7 @@ def parse_mentions(answer: str) -> Mentions:
 
     Reasons: ``empty_answer``, ``unparsed`` (no list of mentions in it), ``truncated`` (a list that never ends).
     """
-    text = _THINK.sub("", answer).strip()
+    text = _spoken(answer)
     if not text:
         return Mentions((), "empty_answer")
     values, ends = _values(text)
@@ -48,12 +48,20 @@ def parse_mentions(answer: str) -> Mentions:
     return Mentions((), "unparsed" if ends else "truncated")
 
 
+def _spoken(answer: str) -> str:
+    """The answer without its reasoning; a chat template may have swallowed ``<think>``, a limit ``</think>``."""
+    text = answer.strip()
+    if text.startswith("<think>"):
+        return text.partition("</think>")[2].strip()
+    return _THOUGHT_ENDS.split(text)[-1].strip()
+
+
 def parse_surfaces(answer: str) -> Surfaces:
     """Read the answer to one type query: the first list of strings in it.
 
     Reasons: ``empty_answer``, ``unparsed``, ``truncated``.
     """
-    text = _THINK.sub("", answer).strip()
+    text = _spoken(answer)
     if not text:
         return Surfaces((), "empty_answer")
     values, ends = _values(text)
@@ -181,6 +189,6 @@ def _from_object(item: dict[Any, Any]) -> list[tuple[str, str]]:
     pairs = []
     for mention, types in fields.items():
         for kind in types if isinstance(types, list) else [types]:
-            if isinstance(mention, str) and isinstance(kind, str) and mention.strip() and kind.strip():
+            if isinstance(mention, str) and isinstance(kind, str) and mention.strip():
                 pairs.append((mention, kind))
     return pairs

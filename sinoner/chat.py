@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sinoner.errors import InputError
 from sinoner.records import Conversation, Message
 
 # The system turn of the paper's training (the Qwen template's default).
@@ -23,10 +24,15 @@ class Encoded(NamedTuple):
 
 def prompt_text(messages: Sequence[Message], tokenizer: Any, system: str = SYSTEM) -> str:
     """The text that asks the model for the next assistant turn."""
-    rendered: str = tokenizer.apply_chat_template(
-        _turns(messages, system), tokenize=False, add_generation_prompt=True
+    return _render(_turns(messages, system), tokenizer, ask=True)
+
+
+def _render(turns: list[dict[str, str]], tokenizer: Any, ask: bool = False) -> str:
+    """The text of the turns. Models that can think aloud are told not to: the answers are lists."""
+    text: str = tokenizer.apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=ask, enable_thinking=False
     )
-    return rendered
+    return text
 
 
 def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str = SYSTEM) -> Encoded | None:
@@ -44,7 +50,7 @@ def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str 
         The encoding, or None when not even one query fits.
 
     Raises:
-        ValueError: the template does not render a conversation as a prefix of its continuation.
+        InputError: the template changes what the turns say, so that the learned tokens cannot be told.
     """
     messages = list(conversation.messages)
     opening = len(messages) - 2 * len(conversation.types)
@@ -61,18 +67,10 @@ def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str 
 def _encode(messages: Sequence[Message], tokenizer: Any, system: str) -> tuple[list[int], list[int]]:
     turns = _turns(messages, system)
     lead = len(turns) - len(messages)
-    full: str = tokenizer.apply_chat_template(turns, tokenize=False)
-    spans = []
-    for i, message in enumerate(messages):
-        if not message.learn:
-            continue
-        before: str = tokenizer.apply_chat_template(
-            turns[: lead + i], tokenize=False, add_generation_prompt=True
-        )
-        after: str = tokenizer.apply_chat_template(turns[: lead + i + 1], tokenize=False)
-        if not (after.startswith(before) and full.startswith(after)):
-            raise ValueError("the chat template changes earlier turns; its loss mask cannot be known")
-        spans.append((len(before), len(after.rstrip())))  # white space after the end token is not learned
+    full = _render(turns, tokenizer)
+    spans = _spans_by_prefix(full, turns, lead, messages, tokenizer)
+    if spans is None:
+        spans = _spans_by_search(full, turns, lead, messages, tokenizer)
     encoding = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
     ids: list[int] = encoding["input_ids"]
     labels = [IGNORE] * len(ids)
@@ -84,6 +82,45 @@ def _encode(messages: Sequence[Message], tokenizer: Any, system: str) -> tuple[l
             labels[at] = ids[at]
             at += 1
     return ids, labels
+
+
+def _spans_by_prefix(
+    full: str, turns: list[dict[str, str]], lead: int, messages: Sequence[Message], tokenizer: Any
+) -> list[tuple[int, int]] | None:
+    """The learned ranges of the text, end token included; None when the template rewrites earlier turns."""
+    spans = []
+    for i, message in enumerate(messages):
+        if not message.learn:
+            continue
+        before = _render(turns[: lead + i], tokenizer, ask=True)
+        after = _render(turns[: lead + i + 1], tokenizer)
+        if not (after.startswith(before) and full.startswith(after)):
+            return None
+        spans.append((len(before), len(after.rstrip())))  # white space after the end token is not learned
+    return spans
+
+
+def _spans_by_search(
+    full: str, turns: list[dict[str, str]], lead: int, messages: Sequence[Message], tokenizer: Any
+) -> list[tuple[int, int]]:
+    """The same for templates that treat the last turn otherwise (an empty thought before it): turn after turn."""
+    refused = InputError(
+        "the model's chat template changes earlier turns or asks otherwise than it answers; choose another base model"
+    )
+    if not full.startswith(_render(turns[:-1], tokenizer, ask=True)):
+        raise refused
+    spans = []
+    at = 0
+    for turn, message in zip(turns, [None] * lead + list(messages), strict=True):
+        content = turn["content"].strip()
+        begin = full.find(content, at)
+        if begin < 0:
+            raise refused
+        at = begin + len(content)
+        if message is not None and message.learn:
+            end = tokenizer.eos_token or ""
+            spans.append((begin, at + len(end) if full.startswith(end, at) else at))
+    return spans
 
 
 def _turns(messages: Sequence[Message], system: str) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sinoner import models
 from sinoner.answers import parse_surfaces
+from sinoner.errors import InputError
 from sinoner.generate.local import LocalGenerator
 from sinoner.itset.render import Style, query_conversation
 from sinoner.records import Annotation, Entity, Passage
@@ -52,7 +53,13 @@ class Recognizer:
         return cls(LocalGenerator(loaded, tokenizer, batch_size=16, max_new_tokens=256), model, style)
 
     def extract(self, text: str, types: Sequence[str], examples: Sequence[Annotation] = ()) -> Annotation:
-        """The entities of these types in a text; what the model names that is not in the text is left out."""
+        """The entities of these types in a text; what the model names that is not in the text is left out.
+
+        Raises:
+            InputError: the text is empty.
+        """
+        if not text.strip():
+            raise InputError("there is no text to look at")
         passage = Passage(id="text#0", text=text, source="predict", lang=detect_lang(text))
         queries = [query_conversation(passage, kind, examples, self._style) for kind in types]
         entities: dict[tuple[str, str], Entity] = {}

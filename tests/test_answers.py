@@ -273,3 +273,19 @@ def test_the_reference_answers_are_read_as_the_reference_reads_them():
         assert line["response"] == answered["response"]
         wanted = tuple(next(iter(item.items())) for item in line["prediction"])
         assert parse_mentions(answered["response"]) == Mentions(wanted)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['嗯\n[{"甲": "乙"}]\n</think>\n\n[{"刘德华": "人名"}]', '[{"甲": "乙"}]\n</think>[{"刘德华": "人名"}]'],
+)
+def test_a_thought_whose_beginning_the_template_swallowed(answer):
+    assert parse_mentions(answer).pairs == (("刘德华", "人名"),)
+
+
+def test_a_thought_that_never_ends_is_no_answer():
+    assert parse_mentions('<think>也许是[{"甲": "乙"}]').reason == "empty_answer"
+
+
+def test_a_pair_without_a_type_is_kept_for_the_caller_to_reject():
+    assert parse_mentions('[{"刘德华": ""}]').pairs == (("刘德华", ""),)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner.chat import IGNORE, SYSTEM, encode, prompt_text
+from sinoner.errors import InputError
 from sinoner.records import Conversation, Message
 
 TOKENIZER = tiny_model.byte_tokenizer()
@@ -150,8 +151,24 @@ REWRITES = {
 @pytest.mark.parametrize("template", REWRITES.values(), ids=REWRITES.keys())
 def test_a_template_that_rewrites_earlier_turns(template: str) -> None:
     assert template != tiny_model.CHATML
-    with pytest.raises(ValueError, match="changes earlier turns"):
+    with pytest.raises(InputError, match="changes earlier turns"):
         encode(conversation("[]", '["甲"]'), tiny_model.byte_tokenizer(template), 10**6)
+
+
+def test_a_template_with_an_empty_thought_before_the_last_answer() -> None:
+    """As Qwen3 does: the thought stands in the prompt and in the last turn, not in the turns before it."""
+    thought = "<think>\\n\\n</think>\\n\\n"
+    template = tiny_model.CHATML.replace(
+        "m['content'] +", f"('{thought}' if loop.last and m['role'] == 'assistant' else '') + m['content'] +"
+    ).replace("assistant\\n' }}{% endif", f"assistant\\n{thought}' }}}}{{% endif")
+    assert template.count("think") == 4
+    tokenizer: Any = tiny_model.byte_tokenizer(template)
+    about = conversation("[]", '["甲"]')
+    made = encode(about, tokenizer, 10**6)
+    assert made is not None
+    learned = [i for i, label in zip(made.ids, made.labels, strict=True) if label != IGNORE]
+    assert tokenizer.decode(learned) == '我已读完这段文本。<|im_end|>[]<|im_end|>["甲"]<|im_end|>'
+    assert tokenizer.decode(made.ids).startswith(prompt_text(about.messages[:-1], tokenizer))
 
 
 def test_another_template() -> None:

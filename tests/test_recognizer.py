@@ -11,6 +11,8 @@ from sinoner.itset.render import query_conversation
 from sinoner.recognizer import Recognizer
 from sinoner.records import Annotation, Conversation, Entity, Passage
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Scripted:
     """A generator that gives prepared answers and keeps what it was asked."""
@@ -111,6 +113,7 @@ def run_folder(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def answers(model: str, **settings: str) -> list[str]:
     recognizer = Recognizer.from_pretrained(model, device="cpu", **settings)  # type: ignore[arg-type]
+    recognizer._generate._max_new_tokens = 12  # type: ignore[attr-defined]
     made = recognizer.extract("林晓在上海。", ["人名"])
     assert made.by == model
     passage = Passage(id="p#0", text="林晓在上海。", source="s", lang="zh")

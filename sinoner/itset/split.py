@@ -10,7 +10,7 @@ def validation_documents(documents: Iterable[str], share: float, seed: int) -> f
     """The documents set aside for validation.
 
     The choice depends on the ids and the seed only, not on their order. With a share above 0 and at least two
-    documents, at least one is set aside.
+    documents, at least one is set aside and one is left.
 
     Args:
         documents: document ids; repeats do not matter.
@@ -20,7 +20,7 @@ def validation_documents(documents: Iterable[str], share: float, seed: int) -> f
     distinct = sorted(set(documents), key=lambda d: _rank(d, seed))
     if share == 0 or len(distinct) < 2:
         return frozenset()
-    return frozenset(distinct[: max(1, round(share * len(distinct)))])
+    return frozenset(distinct[: min(max(1, round(share * len(distinct))), len(distinct) - 1)])
 
 
 def subset(ids: Iterable[str], size: int | None, seed: int) -> frozenset[str]:

@@ -143,6 +143,10 @@ class Client:
         await self._openai.close()
 
 
+# Seconds a server may make a passage wait; who asks for more is asked again sooner.
+_LONGEST_WAIT = 300.0
+
+
 def _seconds(header: str) -> float | None:
     """A Retry-After header in seconds, when it is a plain number of them."""
     return float(header) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header) else None
@@ -172,7 +176,7 @@ def _wait(state: Any) -> float:
     error = state.outcome.exception()
     back_off = float(wait_random_exponential(multiplier=0.5, max=30)(state))
     asked = error.retry_after if isinstance(error, CallError) else None
-    return max(back_off, asked) if asked is not None else back_off
+    return max(back_off, min(asked, _LONGEST_WAIT)) if asked is not None else back_off
 
 
 def _message(body: str) -> str:

@@ -14,17 +14,15 @@ _CLAUSE = re.compile(r"[^，、,;：:\s]*[，、,;：:\s]+|[^，、,;：:\s]+$")
 
 def sentences(text: str) -> list[str]:
     """The sentences of ``text``; joined they are the text again."""
-    merged: list[str] = []
-    open_stop = False  # the piece before ended at a full stop inside a number or an abbreviation
+    found: list[str] = []
+    parts: list[str] = []  # pieces of a sentence with full stops inside a number or an abbreviation
     for piece in _SENTENCE.findall(text):
-        if not piece:
-            continue
-        if open_stop:
-            merged[-1] += piece
-        else:
-            merged.append(piece)
-        open_stop = piece.endswith(".")
-    return merged
+        parts.append(piece)
+        if not piece.endswith("."):
+            found.append("".join(parts))
+            parts.clear()
+    found.append("".join(parts))
+    return [sentence for sentence in found if sentence]
 
 
 def clauses(text: str) -> list[str]:

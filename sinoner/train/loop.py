@@ -127,9 +127,7 @@ def _encode_all(
                 f"the last {dropped} of {len(conversation.types)} queries do not fit into {cutoff} tokens"
             )
             rejects.append(
-                Reject(
-                    id=conversation.id, stage=STAGE, reason="queries_dropped", detail=detail, unit="query"
-                )
+                Reject(id=conversation.id, stage=STAGE, reason="queries_dropped", detail=detail, unit="query")
             )
         rows.append({"input_ids": ids, "labels": labels, "attention_mask": [1] * len(ids)})
     return rows, rejects

@@ -12,6 +12,7 @@ from sinoner.itset.render import query_conversation
 from sinoner.records import Annotation, Conversation, Entity, Passage
 
 NEW_TOKENS = 24
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def passage(id: str, text: str) -> Passage:
@@ -39,7 +40,7 @@ CONVERSATIONS = [
 
 
 @pytest.fixture(scope="module")
-def loaded(tiny_llama: Path) -> tuple[Any, Any]:
+def loaded(tiny_llama: Path, one_thread: None) -> tuple[Any, Any]:
     return models.load(str(tiny_llama), dtype_name="float32", device_name="cpu")
 
 

@@ -74,6 +74,14 @@ def test_ties_go_to_the_smaller_id(rows: list[list[int]], data: st.DataObject, k
     assert found == brute_force(matrix(rows), ids, matrix(rows), ids, k)
 
 
+@pytest.mark.parametrize("k", [1, 3, 20, 128])
+def test_ties_in_a_larger_pool_go_to_the_smaller_id(k: int) -> None:
+    random = np.random.default_rng(7)
+    pool = random.integers(-2, 3, size=(200, 3)).astype(np.float32)  # each vector about twice, exact products
+    ids = [f"{i:03d}" for i in random.permutation(200)]
+    assert nearest(pool, ids, pool, ids, k) == brute_force(pool, ids, pool, ids, k)
+
+
 def test_an_entry_is_never_its_own_neighbour() -> None:
     pool = unit(6, 4, 3)
     ids = list("abcdef")

@@ -36,6 +36,7 @@ def test_clauses_join_back(text):
         ("One. Two? (Three!) Four", ["One. ", "Two? ", "(Three!) ", "Four"]),
         ("It costs 3.14 for U.S.-based firms. Yes.", ["It costs 3.14 for U.S.-based firms. ", "Yes."]),
         ("see example.org", ["see example.org"]),
+        ("the (U.S.)-based firm.", ["the (U.S.)-based firm."]),
         ("没有标点", ["没有标点"]),
     ],
 )

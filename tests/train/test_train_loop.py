@@ -15,6 +15,7 @@ from sinoner.records import Annotation, Conversation, Entity, Passage
 from sinoner.settings import TrainSettings
 from sinoner.train.loop import Trained, finetune
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CITIES = ("上海", "北京", "杭州", "成都", "广州", "西安")
 PEOPLE = ("林晓", "小满", "王安", "陈默")
 
@@ -64,7 +65,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained, list[Any]]:
+def finished(
+    tiny_llama: Path, one_thread: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Trained, list[Any]]:
     folder = tmp_path_factory.mktemp("run")
     steps: list[Any] = []
     values = settings(tiny_llama, epochs=4)

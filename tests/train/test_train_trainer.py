@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from sinoner.chat import IGNORE
-from sinoner.train.trainer import LearnedTokensTrainer
+from sinoner.train.trainer import _PLAIN_LOGITS, LearnedTokensTrainer
 
 SMALL = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "initializer_range": 0.3, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows(n: int = 14) -> list[dict[str, list[int]]]:
@@ -104,6 +106,18 @@ def test_the_loss_is_the_mean_over_learned_tokens(tmp_path: Path) -> None:
     assert trainer.compute_loss(model, padded(batch)).item() == pytest.approx(total / n, abs=1e-5)
     loss = trainer.compute_loss(model, padded(batch), num_items_in_batch=torch.tensor(4 * n))
     assert loss.item() == pytest.approx(total / (4 * n), abs=1e-5)
+
+
+@pytest.mark.parametrize("family", sorted(_PLAIN_LOGITS))
+def test_every_family_that_is_taken_for_plain(tmp_path: Path, family: str) -> None:
+    from transformers import AutoConfig, Trainer, TrainingArguments
+
+    model = adapted(AutoConfig.for_model(family, **SMALL)).eval()
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    batch = padded(rows(4))
+    ours = LearnedTokensTrainer(model=model, args=arguments).compute_loss(model, batch)
+    plain = Trainer(model=model, args=arguments).compute_loss(model, batch)
+    assert ours.item() == pytest.approx(plain.item(), abs=1e-5)
 
 
 RECURRENT_GEMMA = {
