@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sinoner import models
+from sinoner import models, recipe
 from sinoner.answers import parse_surfaces
 from sinoner.errors import InputError
 from sinoner.generate.local import LocalGenerator
@@ -29,7 +29,7 @@ class Recognizer:
 
     @classmethod
     def from_pretrained(
-        cls, model: str, *, base: str | None = None, device: str = "auto", style: Style = "sinoner"
+        cls, model: str, *, base: str | None = None, device: str = "auto", style: Style | None = None
     ) -> Recognizer:
         """Load a model folder, hub id, adapter folder, or run folder (its adapter).
 
@@ -37,12 +37,16 @@ class Recognizer:
             model: what to load.
             base: base model of an adapter, when another than the adapter names.
             device: ``auto`` or a torch device.
-            style: the style of the conversations that the model was trained on.
+            style: the style of the conversations that the model was trained on; by default that of the run
+                folder, else ``sinoner``.
 
         Raises:
             InputError: it cannot be loaded.
         """
         path = Path(model)
+        if style is None:
+            trained = path / "recipe.yaml"
+            style = recipe.load(trained).it_set.style if trained.is_file() else "sinoner"
         adapter = next((p for p in (path / "adapter", path) if (p / "adapter_config.json").is_file()), None)
         if adapter is None:
             loaded, tokenizer = models.load(model, device_name=device)

@@ -136,3 +136,17 @@ def test_from_pretrained_with_another_base(tiny_llama: Path, run_folder: Path, t
 def test_from_pretrained_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be loaded"):
         Recognizer.from_pretrained(str(tmp_path))
+
+
+def test_a_run_folder_says_in_which_style_it_was_trained(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("it_set: {style: rait}\n")
+    for file in tiny_llama.iterdir():
+        shutil.copyfile(file, tmp_path / file.name)
+    assert Recognizer.from_pretrained(str(tmp_path), device="cpu")._style == "rait"
+    assert Recognizer.from_pretrained(str(tmp_path), device="cpu", style="sinoner")._style == "sinoner"
+    assert Recognizer.from_pretrained(str(tiny_llama), device="cpu")._style == "sinoner"
+
+
+def test_an_empty_text_is_a_persons_mistake() -> None:
+    with pytest.raises(InputError, match="no text"):
+        Recognizer(Scripted("[]"), "m").extract(" \n", ["类"])

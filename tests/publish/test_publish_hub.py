@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # the stand-in is shared by the rooms' tests
-
 from hub_server import TOKEN, HubServer
 
 from sinoner.errors import EndpointError, InputError, StoppedError
