@@ -74,7 +74,8 @@ class Client:
     def __init__(self, settings: LlmSettings, environ: Mapping[str, str] = os.environ) -> None:
         if not settings.model:
             raise EndpointError(
-                "llm.model is not set: give --model NAME (and --base-url URL for your own server)"
+                "llm.model is not set: give --model NAME (and --base-url URL for your own server),"
+                " or label without a model: --by jieba or lac"
             )
         key = environ.get(settings.api_key_env, "").strip()
         if not key:
