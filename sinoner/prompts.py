@@ -56,16 +56,21 @@ def extract_prompt(name: str, lang: Lang) -> ExtractPrompt:
     Raises:
         InputError: there is none, or the file is not such a prompt.
     """
-    return _load(_find(name, lang), ExtractPrompt)
+    return _load(prompt_path(name, lang), ExtractPrompt)
 
 
 @lru_cache(maxsize=8)
 def conversation_prompt(lang: Lang) -> ConversationPrompt:
     """The conversation turns of a language."""
-    return _load(_find("conversation", lang), ConversationPrompt)
+    return _load(prompt_path("conversation", lang), ConversationPrompt)
 
 
-def _find(name: str, lang: Lang) -> Path:
+def prompt_path(name: str, lang: Lang) -> Path:
+    """The file of a prompt: the highest version of a shipped one, or a YAML path (``{lang}`` in it is replaced).
+
+    Raises:
+        InputError: there is none.
+    """
     if name.endswith((".yaml", ".yml")):
         found = resources.find(name.replace("{lang}", lang))
         if found is None:

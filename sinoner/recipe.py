@@ -21,7 +21,7 @@ from sinoner.settings import SECTIONS, Recipe, Source
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file and apply ``section.key=value`` overrides.
 
-    Paths of sources, benchmarks, prompts and local models are made absolute: beside the recipe first, then
+    Paths of sources, benchmarks and a prompt file are made absolute: beside the recipe first, then
     from the current folder, then among the shipped files.
 
     Raises:
@@ -122,9 +122,13 @@ def _resolve(recipe: Recipe, near: Path) -> Recipe:
 
     sources = tuple(s.model_copy(update={"path": absolute(s.path)}) for s in recipe.corpus.sources)
     benchmarks = tuple(absolute(b) for b in recipe.evaluate.benchmarks)
+    prompt = recipe.annotate.prompt
     return recipe.model_copy(
         update={
             "corpus": recipe.corpus.model_copy(update={"sources": sources}),
+            "annotate": recipe.annotate.model_copy(
+                update={"prompt": absolute(prompt) if prompt.endswith((".yaml", ".yml")) else prompt}
+            ),
             "evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks}),
         }
     )

@@ -121,9 +121,23 @@ def work(
 
     with plain_errors():
         recipe, stages = _plan(verb, given, list(overrides), out)
-        report = runs.execute(recipe, stages, Screen(), force=force, upload=upload)
+        screen = Screen()
+        if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
+            screen.say(f"settings kept in {recipe.folder / runs.RECIPE}: {kept}")
+        report = runs.execute(recipe, stages, screen, force=force, upload=upload)
         if as_json:
             print_json(recipe.folder, report)
+
+
+def _kept(recipe: Recipe, verb: str, overrides: Sequence[str]) -> str:
+    """The settings of a verb that an earlier command gave, so that none of them works unseen."""
+    said = {word.partition("=")[0] for word in overrides} | {"corpus.sources"}
+    return " ".join(
+        f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
+        for section in SECTIONS_OF.get(verb, ())
+        for key, value in getattr(recipe, section).model_dump(mode="json", exclude_defaults=True).items()
+        if f"{section}.{key}" not in said
+    )
 
 
 def _plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[str]]:

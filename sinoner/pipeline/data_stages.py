@@ -13,6 +13,7 @@ from sinoner import engine, jsonl
 from sinoner.errors import InputError
 from sinoner.pipeline.stages import At, Run, Stage
 from sinoner.pipeline.tally import Tally
+from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Conversation, Document, Lang, Neighbours, Passage, Reject
 from sinoner.settings import Recipe
 
@@ -158,9 +159,17 @@ def _annotate_settings(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
+def _annotate_inputs(run: Run) -> list[Path]:
+    """Passages and hand-made labels; an LLM's answers depend on what its prompt files say as well."""
+    paths = [run.folder / PASSAGES, run.folder / HUMAN]
+    settings = run.recipe.annotate
+    langs: list[Lang] = ["zh", "en"]
+    return paths + [prompt_path(settings.prompt, lang) for lang in langs if settings.by == "llm"]
+
+
 ANNOTATE = Stage(
     name="annotate",
-    inputs=lambda run: [run.folder / PASSAGES, run.folder / HUMAN],
+    inputs=_annotate_inputs,
     settings=_annotate_settings,
     outputs=(ANNOTATIONS,),
     work=_annotate,

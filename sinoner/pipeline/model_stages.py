@@ -43,10 +43,9 @@ def _finetune(run: Run, tally: Tally, at: At) -> None:
     def on_step(step: int, total: int, loss: float) -> None:
         nonlocal done
         at(total, f"loss {loss:.3f}")
-        run_tick(step - done)
+        tally.tick(step - done)
         done = step
 
-    run_tick = tally.tick
     result = finetune(
         train, validation, recipe.train, recipe.seed, run.folder / ADAPTER, checkpoints, on_step
     )
@@ -55,7 +54,7 @@ def _finetune(run: Run, tally: Tally, at: At) -> None:
             tally.take("query")
         tally.reject(reject)
     whole = sum(r.unit == "conversation" for r in result.rejects)
-    tally.give("conversation", len(train) + len(validation) - whole)
+    tally.give("conversation", len(train) + len(validation) - whole, shown=False)
     tally.make("trained conversation", result.conversations)
     tally.make("token", result.tokens)
     tally.make("learned token", result.learned_tokens)
@@ -111,8 +110,7 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
     per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))
     at(per_setting * len(settings.models) * len(settings.examples), "")
-    pool, _ = split(run) if any(settings.examples) else ([], [])
-    examples = [_examples(run, sample, pool) if pool else {} for sample in samples]
+    examples = _examples(run, samples) if any(settings.examples) else [{} for _ in samples]
     scores: list[Score] = []
     for model in settings.models:
         generator = _generator(run, model)
@@ -137,17 +135,21 @@ def _sample(annotations: Sequence[Annotation], limit: int | None, seed: int) -> 
     return [annotations[i] for i in chosen]
 
 
-def _examples(
-    run: Run, gold: Sequence[Annotation], pool: Sequence[Annotation]
-) -> dict[str, list[Annotation]]:
-    """The retrieved examples of every gold passage, from the training annotations of its language."""
+def _examples(run: Run, samples: Sequence[Sequence[Annotation]]) -> list[dict[str, list[Annotation]]]:
+    """The retrieved examples of every gold passage, from the training annotations of its language.
+
+    All benchmarks are looked up together, so that the pool is embedded once.
+    """
     from sinoner.retrieve.strategy import retrieve
 
-    by_id = {a.passage.id: a for a in pool}
-    found = retrieve(
-        [a.passage for a in gold], [a.passage for a in pool], run.recipe.retrieve, run.recipe.seed
-    )
-    return {n.id: [by_id[i] for i in n.neighbours] for n in found}
+    train, _ = split(run)
+    pool = {a.passage.id: a for a in train}
+    queries = [
+        a.passage.model_copy(update={"id": f"{n}/{a.passage.id}"}) for n, s in enumerate(samples) for a in s
+    ]
+    found = retrieve(queries, [a.passage for a in train], run.recipe.retrieve, run.recipe.seed)
+    by_id = {x.id: [pool[i] for i in x.neighbours] for x in found}
+    return [{a.passage.id: by_id[f"{n}/{a.passage.id}"] for a in s} for n, s in enumerate(samples)]
 
 
 def _generator(run: Run, model: str) -> Any:

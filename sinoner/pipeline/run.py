@@ -121,7 +121,10 @@ def of_folder(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def of_corpus(path: str, out: str | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The settings for a corpus path: those of the run folder when it exists, else the defaults.
+    """The settings for a corpus path.
+
+    Corpus, annotator and endpoint are what this command says, so that a ``--limit`` of an earlier try does not
+    linger; the other sections keep what the run folder knows.
 
     Raises:
         InputError: a setting is wrong.
@@ -130,9 +133,9 @@ def of_corpus(path: str, out: str | None, overrides: Sequence[str] = ()) -> Reci
     folder = Path(out or f"runs/{name}")
     tree: dict[str, object] = {"name": _name(folder.name)}
     if (folder / RECIPE).is_file():
-        tree = of_folder(folder).model_dump(mode="json", exclude_defaults=True)
-    corpus = tree.get("corpus")
-    tree["corpus"] = {**(corpus if isinstance(corpus, dict) else {}), "sources": [path]}
+        said_again = {"corpus", "annotate", "llm"}
+        tree = of_folder(folder).model_dump(mode="json", exclude_defaults=True, exclude=said_again)
+    tree["corpus"] = {"sources": [str(Path(path).resolve()) if Path(path).exists() else path]}
     tree["out"] = str(folder)
     return recipes.build(tree, overrides)
 

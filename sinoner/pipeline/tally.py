@@ -55,10 +55,10 @@ class Tally:
         """Count input."""
         self._in[unit] = self._in.get(unit, 0) + n
 
-    def give(self, unit: Unit, n: int = 1) -> None:
-        """Count output."""
+    def give(self, unit: Unit, n: int = 1, *, shown: bool = True) -> None:
+        """Count output; ``shown=False`` when the stage told its progress otherwise."""
         self._out[unit] = self._out.get(unit, 0) + n
-        if unit == next(iter(self._in), unit):  # progress counts the stage's own unit only
+        if shown and unit == next(iter(self._in), unit):  # progress counts the stage's own unit only
             self.tick(n)
 
     def reject(self, reject: Reject, unit: Unit | None = None) -> None:

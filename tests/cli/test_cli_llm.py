@@ -97,3 +97,16 @@ def test_a_passing_error_is_tried_again_and_a_lasting_one_is_a_reject(corpus: Pa
         assert result.exit_code == 0, result.output
         assert (server.asked(TEXTS[0]), server.asked(TEXTS[1])) == (2, 2)
     assert "1 transient" in result.stderr
+
+
+def test_an_edited_prompt_file_is_asked_anew(corpus: Path) -> None:
+    prompt = corpus.parent / "mine.yaml"
+    text = "id: mine\nlang: zh\nsystem: s\nuser: '标注：{text}'\n"
+    prompt.write_text(text, encoding="utf-8")
+    with ChatServer(ANSWERS) as server:
+        assert annotate(corpus, server, f"annotate.prompt={prompt}").exit_code == 0
+        assert annotate(corpus, server, f"annotate.prompt={prompt}").exit_code == 0
+        assert len(server.requests) == 4
+        prompt.write_text(text.replace("标注", "抽取"), encoding="utf-8")
+        assert annotate(corpus, server, f"annotate.prompt={prompt}").exit_code == 0
+        assert len(server.requests) == 8

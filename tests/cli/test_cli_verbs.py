@@ -172,3 +172,44 @@ def test_benchmarks_list_and_convert(tmp_path: Path) -> None:
     said = sinoner("benchmarks", "convert", native, tmp_path / "x.jsonl", "--format", "bioo")
     assert said.exit_code == 2
     assert "bio" in said.stderr
+
+
+def test_a_limit_of_an_earlier_try_does_not_linger(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    sinoner("chunk", corpus, "--out", run, "--limit", 2)
+    monkeypatch.chdir(tmp_path)
+    assert sinoner("annotate", "my.jsonl", "--out", run, "--by", "jieba").exit_code == 0
+    assert len((run / "passages.jsonl").read_text("utf-8").splitlines()) == 4
+    monkeypatch.chdir(run)  # the run folder knows its corpus from anywhere
+    assert "chunk: unchanged, skipped" in sinoner("annotate", run).stderr
+
+
+def test_the_model_card_tells_what_was_trained_on(corpus: Path, tmp_path: Path, tiny_llama: Path) -> None:
+    run = tmp_path / "run"
+    sinoner("annotate", corpus, "--out", run, "--by", "jieba")
+    sinoner("build-it-set", run, "retrieve.strategy=none", "it_set.validation=0")
+    sinoner(
+        "finetune",
+        run,
+        "--base",
+        tiny_llama,
+        "train.epochs=1",
+        "train.dtype=float32",
+        "train.max_conversations=3",
+    )
+    assert sinoner("publish", run, "--dry-run").exit_code == 0
+    assert "| train | 4 |" in (run / "publish/dataset/README.md").read_text("utf-8")
+    assert "3" in next(
+        x for x in (run / "publish/model/README.md").read_text("utf-8").splitlines() if "uned on" in x
+    )
+
+
+def test_settings_of_an_earlier_command_do_not_work_unseen(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert "settings kept" not in sinoner("annotate", corpus, "--out", run, "--by", "jieba").stderr
+    assert "settings kept" not in sinoner("filter", run, "filter.max_chars=7").stderr
+    again = " ".join(sinoner("filter", run, "filter.max_words=9").stderr.split())
+    assert f"settings kept in {run}/recipe.yaml: filter.max_chars=7" in again
+    assert "filter.max_words=9" not in again
