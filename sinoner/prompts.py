@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +38,16 @@ class ExtractPrompt(Prompt):
         )
 
 
+class GuidancePrompt(Prompt):
+    """What may be added to a construction prompt: ``{domain}``, ``{types}``, and the request to answer again."""
+
+    domain: str
+    types: str
+    type: str
+    defined: str
+    reask: str
+
+
 class ConversationPrompt(Prompt):
     """The turns of a training and evaluation conversation."""
 
@@ -60,6 +72,17 @@ def extract_prompt(name: str, lang: Lang) -> ExtractPrompt:
 
 
 @lru_cache(maxsize=8)
+def guidance_prompt(lang: Lang) -> GuidancePrompt:
+    """What may be added to the construction prompts of a language."""
+    return _load(prompt_path("guidance", lang), GuidancePrompt)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace ``{name}`` by its value, once and literally: braces and ``%s`` in the values survive."""
+    return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), template)
+
+
+@lru_cache(maxsize=8)
 def conversation_prompt(lang: Lang) -> ConversationPrompt:
     """The conversation turns of a language."""
     return _load(prompt_path("conversation", lang), ConversationPrompt)
@@ -79,7 +102,7 @@ def prompt_path(name: str, lang: Lang) -> Path:
     folder = resources.data_root() / "prompts"
     versions = sorted(folder.glob(f"{name}.{lang}.v*.yaml"), key=lambda p: int(p.stem.rpartition(".v")[2]))
     if not versions:
-        names = sorted({p.name.split(".")[0] for p in folder.glob("*.yaml")})
+        names = sorted({p.name.split(".")[0] for p in folder.glob("extract*.yaml")})
         raise InputError(f"annotate.prompt: no prompt {name!r} for {lang}; there are: {', '.join(names)}")
     return versions[-1]
 

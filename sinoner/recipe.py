@@ -6,6 +6,7 @@ All mistakes are reported at once, each with its place, what was expected and th
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         )
     tree.setdefault("name", found.stem)
     recipe = build(tree, overrides, where=str(found), lines=_lines(text))
-    return _resolve(recipe, found.resolve().parent)
+    return resolve(recipe, found.resolve().parent)
 
 
 def build(
@@ -77,12 +78,13 @@ def build(
         key, equals, value = word.partition("=")
         parts = key.split(".")
         if not equals or not all(parts) or len(parts) > 2:
-            problems.append(f"{word!r}: an override is written section.key=value")
+            shown = _KEY_LIKE.sub("***", f"{key}=***" if equals else key)  # the value may be a key
+            problems.append(f"{shown!r}: an override is written section.key=value")
             continue
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError:
-            problems.append(f"{word!r}: the value is not YAML; quote it")
+            problems.append(f"{key}: the value is not YAML; quote it")
             continue
         target = merged
         if len(parts) == 2:
@@ -91,6 +93,8 @@ def build(
         target[parts[-1]] = parsed
         overridden.add(key)
     merged = {k: ({} if v is None and k in SECTIONS else v) for k, v in merged.items()}
+    if keys := list(_literal_keys(merged, "")):
+        raise InputError("\n".join([*problems, *(f"{where}: {key}: {_KEY_ADVICE}" for key in keys)]))
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
@@ -99,6 +103,34 @@ def build(
     if problems:
         raise InputError("\n".join(problems))
     return recipe
+
+
+# Names of fields that people put keys into, and what keys look like (OpenAI, DashScope, DeepSeek, Hugging Face …).
+_KEY_FIELDS = frozenset(
+    ("api_key", "apikey", "api-key", "key", "token", "secret", "authorization", "password")
+)
+_KEY_LIKE = re.compile(r"\b(?:sk-|hf_|gsk_|AIza|Bearer )[A-Za-z0-9_\-.]{16,}")
+_KEY_ADVICE = (
+    "a key does not belong into a recipe, which is kept and shared with the run; export it as OPENAI_API_KEY (or name"
+    " another variable with llm.api_key_env), or put it into a file outside the run folder and name that with"
+    " llm.api_key_file"
+)
+
+
+def _literal_keys(tree: Any, prefix: str) -> Iterator[str]:
+    """Dotted names of the values that are, or are meant to be, secret keys."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            dotted = f"{prefix}{name}"
+            if str(name).lower() in _KEY_FIELDS and prefix.startswith("llm.") and value is not None:
+                yield dotted
+            else:
+                yield from _literal_keys(value, dotted + ".")
+    elif isinstance(tree, (list, tuple)):
+        for i, value in enumerate(tree):
+            yield from _literal_keys(value, f"{prefix}{i}.")
+    elif isinstance(tree, str) and _KEY_LIKE.search(tree):
+        yield prefix.rstrip(".")
 
 
 def shipped() -> list[str]:
@@ -113,8 +145,8 @@ def dump(recipe: Recipe) -> str:
     )
 
 
-def _resolve(recipe: Recipe, near: Path) -> Recipe:
-    """Make the local paths of a recipe absolute."""
+def resolve(recipe: Recipe, near: Path) -> Recipe:
+    """Make the local paths of a recipe absolute: those beside it first, then as ``resources.find`` does."""
 
     def absolute(path: str) -> str:
         found = None if "://" in path else resources.find(path, near)
@@ -122,13 +154,22 @@ def _resolve(recipe: Recipe, near: Path) -> Recipe:
 
     sources = tuple(s.model_copy(update={"path": absolute(s.path)}) for s in recipe.corpus.sources)
     benchmarks = tuple(absolute(b) for b in recipe.evaluate.benchmarks)
-    prompt = recipe.annotate.prompt
+    annotate, llm = recipe.annotate, recipe.llm
+    of_annotate: dict[str, Any] = {}
+    if annotate.prompt.endswith((".yaml", ".yml")):
+        of_annotate["prompt"] = absolute(annotate.prompt)
+    if annotate.demonstrations:
+        of_annotate["demonstrations"] = absolute(annotate.demonstrations)
+    of_llm = {
+        name: absolute(path)
+        for name in ("prices", "api_key_file")
+        if (path := getattr(llm, name)) is not None
+    }
     return recipe.model_copy(
         update={
             "corpus": recipe.corpus.model_copy(update={"sources": sources}),
-            "annotate": recipe.annotate.model_copy(
-                update={"prompt": absolute(prompt) if prompt.endswith((".yaml", ".yml")) else prompt}
-            ),
+            "llm": llm.model_copy(update=of_llm),
+            "annotate": annotate.model_copy(update=of_annotate),
             "evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks}),
         }
     )
@@ -168,8 +209,10 @@ def _explain(
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             yield f"{place}: {dotted}: unknown key; {hint}"
         else:
-            message = mistake["msg"][:1].lower() + mistake["msg"][1:]
-            yield f"{place}: {dotted}: {message}, got {_short(mistake['input'])}"
+            said = mistake["msg"].removeprefix("Value error, ")
+            message = said[:1].lower() + said[1:]
+            secret = dotted.endswith(("base_url", "api_key_env"))  # may hold a login or a key by mistake
+            yield f"{place}: {dotted}: {message}" + ("" if secret else f", got {_short(mistake['input'])}")
 
 
 def _known(path: Sequence[str]) -> Iterator[str]:

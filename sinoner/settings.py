@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 # Types that say nothing, of the reference filter, with its missing comma mended (paper code, filter step).
 STOP_TYPES = (
@@ -43,6 +44,23 @@ def _sources(value: Any) -> Any:
     return [{"path": x} if isinstance(x, str) else x for x in listed]
 
 
+def _named(value: Any) -> Any:
+    """Accept a list, or words separated by commas, where a mapping of name to something is wanted."""
+    if isinstance(value, str):
+        value = [word.strip() for word in re.split("[,，、]", value)]
+    if isinstance(value, Sequence):
+        return {word: word for word in value if word}
+    return value
+
+
+def _addressed(value: Any) -> Any:
+    """Accept bare addresses where endpoints are wanted."""
+    listed = _listed(value)
+    if not isinstance(listed, Sequence):
+        return listed
+    return [{"base_url": x} if isinstance(x, str) else x for x in listed]
+
+
 class CorpusSettings(Section):
     """What is read and how it is cut into passages."""
 
@@ -65,17 +83,96 @@ class CorpusSettings(Section):
     workers: int = Field(1, ge=1, description="processes that chunk")
 
 
+def _literal_login(url: str | None) -> str | None:
+    """Refuse an address that carries a login: it would end up in files. ``${NAME}`` is filled in when it is used."""
+    login = r"//(?:[^/@]*|[^/@]*:(?!\d+/)[^@]*)@"  # a password may have slashes, a path may have an @
+    if url is not None and re.search(login, url) and not re.search(r"//\$\{\w+\}@", url):
+        raise ValueError(
+            "the address carries a login; put USER:PASSWORD into an environment variable, say GATEWAY_LOGIN, and write"
+            " http://${GATEWAY_LOGIN}@HOST/v1"
+        )
+    return url
+
+
+Url = Annotated[str | None, AfterValidator(_literal_login)]
+
+
+def _no_key(name: str) -> str:
+    """Refuse a key where the name of its environment variable is wanted."""
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*|[A-Za-z_]+|(?!.{20})[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(
+            "is the name of an environment variable, never the key itself; export it and name it here"
+        )
+    return name
+
+
+KeyName = Annotated[str, AfterValidator(_no_key)]
+
+
+class EndpointSettings(Section):
+    """One of several endpoints that answer the same questions."""
+
+    base_url: Url = Field(description="address, for example http://gpu1:8000/v1")
+    api_key_env: KeyName | None = Field(
+        None, description="environment variable with its key; default llm.api_key_env"
+    )
+    api_key_file: str | None = Field(None, description="file with its key, outside the run folder")
+    models: Annotated[dict[str, str], BeforeValidator(_named)] = Field(
+        {}, description="models it serves, as a list, or as model: its name there; default all"
+    )
+    concurrency: int | None = Field(
+        None, ge=1, description="requests in flight here; default llm.concurrency"
+    )
+    rpm: int | None = Field(None, ge=1, description="requests per minute here; default llm.rpm")
+    tpm: int | None = Field(None, ge=1, description="tokens per minute here; default llm.tpm")
+
+
 class LlmSettings(Section):
     """The OpenAI-compatible endpoint that annotates. The key stays in the environment."""
 
     model: str | None = Field(None, description="model name at the endpoint")
-    base_url: str | None = Field(None, description="endpoint, for example http://localhost:8000/v1")
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    more_models: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="further models that label every passage as well, for agreement"
+    )
+    base_url: Url = Field(None, description="endpoint, for example http://localhost:8000/v1")
+    endpoints: Annotated[tuple[EndpointSettings, ...], BeforeValidator(_addressed)] = Field(
+        (), description="several endpoints (replicas, providers) instead of base_url"
+    )
+    name: str | None = Field(
+        None,
+        description="the endpoint's name in the ledger; default its (first) address. Keep it when a server moves",
+    )
+    api_key_env: KeyName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    api_key_file: str | None = Field(
+        None, description="file that holds the key instead, outside the run folder"
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
     max_tokens: int = Field(1024, ge=1, description="tokens an answer may have")
-    concurrency: int = Field(8, ge=1, description="requests in flight")
+    output: Literal["auto", "json_schema", "json_object", "text"] = Field(
+        "auto",
+        description="answer format; auto asks the endpoint what it supports; text is the paper's prompt",
+    )
+    extra: dict[str, Any] = Field(
+        {},
+        description="further fields of the request body, for example {enable_thinking: false}; null removes one",
+    )
+    concurrency: int | None = Field(
+        None, ge=1, description="requests in flight, fixed; none = adapts to the endpoint"
+    )
+    start: int = Field(8, ge=1, description="requests in flight that the adaptation starts with")
+    most: int = Field(256, ge=1, description="requests in flight that the adaptation never exceeds")
+    rpm: int | None = Field(
+        None, ge=1, description="requests per minute; none = as the endpoint's headers say"
+    )
+    tpm: int | None = Field(None, ge=1, description="tokens per minute; none = as the endpoint's headers say")
     timeout: float = Field(120.0, gt=0, description="seconds one request may take")
-    max_attempts: int = Field(6, ge=1, description="attempts per request before the passage is a reject")
+    max_attempts: int = Field(
+        6, ge=1, le=6, description="attempts per request before the passage is a reject"
+    )
+    give_up: float = Field(
+        300.0, gt=0, description="seconds without any success after which the run stops (exit 75)"
+    )
+    prices: str | None = Field(None, description="YAML with your own prices; they win over the shipped ones")
 
 
 class AnnotateSettings(Section):
@@ -84,12 +181,42 @@ class AnnotateSettings(Section):
     by: Literal["llm", "jieba", "lac"] = Field(
         "llm", description="llm, or an embedded annotator: jieba, lac (Chinese)"
     )
+    mode: Literal["online", "batch"] = Field(
+        "online", description="online, or batch (OpenAI Files and Batches: cheaper, within a day)"
+    )
     prompt: str = Field("extract", description="construction prompt: a name under prompts/ or a YAML path")
+    types: Annotated[dict[str, str], BeforeValidator(_named)] = Field(
+        {}, description="closed list of types, as a list or as type: definition; none = open"
+    )
+    domain: str | None = Field(None, description="what the texts are about, as a hint to the model")
+    demonstrations: str | None = Field(
+        None, description="small gold JSONL file; its nearest passages become examples"
+    )
+    shots: int = Field(3, ge=1, description="demonstrations per passage")
+    samples: int = Field(
+        1, ge=1, description="answers per passage and model, for agreement (needs llm.temperature > 0)"
+    )
+    reasks: int = Field(2, ge=0, le=2, description="times an unreadable answer is asked for again")
+    keep_truncated: bool = Field(
+        False, description="keep what could be read of an answer that was cut off twice (marked in by)"
+    )
     grounding: Literal["folded", "case"] = Field(
         "folded",
         description="what a mention may differ in: case, width and white space; or case only, as the paper",
     )
     keep_human: bool = Field(True, description="keep the annotations that the corpus brings along")
+    max_cost: str | None = Field(
+        None, coerce_numbers_to_str=True, description="money the run may cost, for example 20CNY or 5USD"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="tokens the run may use, questions and answers together"
+    )
+    max_failure_rate: float = Field(
+        0.2, ge=0, le=1, description="share of failures among the last 200 passages that stops the run"
+    )
+    batch_requests: int = Field(50_000, ge=1, description="batch: requests per batch")
+    batch_mb: int = Field(190, ge=1, description="batch: megabytes per batch")
+    batch_poll: float = Field(30.0, gt=0, description="batch: seconds between two looks")
 
 
 class FilterSettings(Section):
@@ -102,6 +229,11 @@ class FilterSettings(Section):
     max_chars: int = Field(20, ge=1, description="longest Chinese mention, in characters")
     max_words: int = Field(20, ge=1, description="longest English mention, in words")
     stop_types: tuple[str, ...] = Field(STOP_TYPES, description="types that say nothing")
+    min_votes: int | None = Field(
+        None,
+        ge=1,
+        description="keep what this many samples of a passage agree on (annotate.samples, llm.more_models)",
+    )
 
 
 class RetrieveSettings(Section):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sinoner import resources
 from sinoner.errors import InputError
-from sinoner.prompts import ConversationPrompt, conversation_prompt, extract_prompt
+from sinoner.prompts import ExtractPrompt, conversation_prompt, extract_prompt, fill, guidance_prompt
 
 MINE = 'id: mine.zh.v1\nlang: zh\nsystem: 规则 {text} 不变\nuser: \'[{"a": "b"}] %s {x} {text}\'\n'
 
@@ -69,11 +69,12 @@ def test_the_highest_version_wins_by_number(tmp_path, monkeypatch):
 def test_the_shipped_prompts_are_named_as_their_files():
     for path in sorted((resources.data_root() / "prompts").glob("*.yaml")):
         name, lang, version = path.stem.split(".")
-        prompt = conversation_prompt(lang) if name == "conversation" else extract_prompt(name, lang)
+        others = {"conversation": conversation_prompt, "guidance": guidance_prompt}
+        prompt = others[name](lang) if name in others else extract_prompt(name, lang)
         assert prompt.lang == lang
         assert version.startswith("v")
-        if not isinstance(prompt, ConversationPrompt):
-            assert prompt.id == path.stem
+        assert prompt.id == path.stem
+        if isinstance(prompt, ExtractPrompt):
             assert prompt.user.count("{text}") == 1
 
 
@@ -114,3 +115,16 @@ def test_a_prompt_without_its_placeholder_is_refused(tmp_path):
 def test_conversation_turns_of_both_languages():
     assert conversation_prompt("zh").query == '文本中属于"{type}"的实体有哪些？'
     assert conversation_prompt("en").query == 'What describes "{type}" in the text?'
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_guidance_has_its_placeholders(lang):
+    words = guidance_prompt(lang)
+    holes = {"domain": "{domain}", "types": "{types}", "type": "{type}", "reask": "{error}"}
+    assert all(getattr(words, field).count(hole) == 1 for field, hole in holes.items())
+    assert words.defined.count("{type}") == words.defined.count("{definition}") == 1
+
+
+@given(st.text(), st.text())
+def test_values_are_filled_in_once_and_as_they_are(one, other):
+    assert fill("{a}|{b}|{c}", {"a": one, "b": other}) == f"{one}|{other}|{{c}}"

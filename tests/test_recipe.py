@@ -119,3 +119,57 @@ def test_dump_is_read_back_as_the_same_recipe(tmp_path: Path) -> None:
         {"name": "x", "corpus": {"sources": [{"path": "a", "lang": "zh"}]}, "train": {"lr": 1e-4}}, ["seed=7"]
     )
     assert recipes.load(write(tmp_path, recipes.dump(recipe))) == recipe
+
+
+def test_types_and_endpoints_may_be_written_short() -> None:
+    words = [
+        "annotate.types=人名，地点、机构, 时间",
+        "llm.endpoints=[http://a/v1, {base_url: http://b/v1, models: [m]}]",
+    ]
+    recipe = recipes.build({}, words)
+    assert list(recipe.annotate.types) == ["人名", "地点", "机构", "时间"]
+    assert [e.base_url for e in recipe.llm.endpoints] == ["http://a/v1", "http://b/v1"]
+    assert recipe.llm.endpoints[1].models == {"m": "m"}
+    defined = recipes.build({"annotate": {"types": {"人名": "真实的人", "地点": ""}}})
+    assert defined.annotate.types == {"人名": "真实的人", "地点": ""}
+
+
+def test_files_of_annotating_are_found_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "gold.jsonl").write_text("{}")
+    (tmp_path / "prices.yaml").write_text("prices: []")
+    (tmp_path / "key.txt").write_text("x")
+    (tmp_path / "mine.yaml").write_text("id: x")
+    path = write(
+        tmp_path,
+        "annotate: {demonstrations: gold.jsonl, prompt: mine.yaml}\nllm: {prices: prices.yaml, api_key_file: key.txt}\n",
+    )
+    recipe = recipes.load(path)
+    assert recipe.annotate.demonstrations == str(tmp_path / "gold.jsonl")
+    assert recipe.annotate.prompt == str(tmp_path / "mine.yaml")
+    assert recipe.llm.prices == str(tmp_path / "prices.yaml")
+    assert recipe.llm.api_key_file == str(tmp_path / "key.txt")
+
+
+def test_money_may_be_a_number() -> None:
+    assert recipes.build({}, ["annotate.max_cost=5"]).annotate.max_cost == "5"
+    assert recipes.build({}, ["annotate.max_cost=5.50CNY"]).annotate.max_cost == "5.50CNY"
+
+
+@pytest.mark.parametrize(
+    "word", ["llm.extra.api_key=sk-canary", "sk-canary-5f0c2d9b7a1e", "llm.api_key=canary: ["]
+)
+def test_an_override_that_cannot_be_read_is_not_repeated(word: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recipes.build({}, [word])
+    assert "canary" not in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_a_key_is_found_among_other_mistakes() -> None:
+    tree = {"llm": {"api_key": "x", "endpoints": [{"base_url": "http://a", "token": "y"}]}}
+    with pytest.raises(InputError) as caught:
+        recipes.build(tree, ["nonsense"])
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert "llm.api_key: a key does not belong into a recipe" in lines[1]
+    assert "llm.endpoints.0.token: a key" in lines[2]

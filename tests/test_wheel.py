@@ -8,12 +8,13 @@ import venv
 from pathlib import Path
 
 import pytest
+from chat_server import ChatServer, answer
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OPENAI_API_KEY")}
+def run(*words: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OPENAI_API_KEY")} | more
     return subprocess.run(
         [str(w) for w in words], cwd=cwd, capture_output=True, text=True, env=environ, timeout=600
     )
@@ -52,6 +53,32 @@ def test_the_core_works_from_any_folder_without_torch(installed: Path, tmp_path:
     assert list((tmp_path / "runs/x/publish/dataset/data").glob("train-*.parquet"))
     assert (tmp_path / "runs/x/report.html").is_file()
     assert "boson" in run(sinoner, "benchmarks", "list", cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_a_model_is_asked_with_the_prompts_and_prices_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "my.jsonl").write_text('{"text": "张伟在北京大学教书。"}\n', encoding="utf-8")
+    sinoner = installed / "sinoner"
+    told = run(sinoner, "estimate", "my.jsonl", "--model", "gpt-4o-mini", "--json", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert [c["model"] for c in json.loads(told.stdout)["costs"] if c["chosen"]] == ["gpt-4o-mini"]
+    with ChatServer(default=answer('{"entities": [{"mention": "张伟", "type": "人名"}]}')) as server:
+        words = (
+            "annotate",
+            "my.jsonl",
+            "--out",
+            "runs/x",
+            "--model",
+            "m",
+            "--base-url",
+            server.url,
+            "--types",
+            "人名",
+        )
+        done = run(sinoner, *words, cwd=tmp_path, **server.env())
+        assert done.returncode == 0, done.stderr
+        assert len(server.requests) == 2  # the format is found out first
+    assert '"张伟"' in (tmp_path / "runs/x/annotations.jsonl").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -1,148 +1,250 @@
-"""Annotation by an LLM: passages → requests → answers → grounded entities."""
+"""Annotation by an LLM in two movements: collect answers into the ledger, then read them back in the order of the corpus.
+
+Collecting takes answers as they come and forgets them once they are committed, so memory does not grow with the corpus
+and nothing waits for a slow passage. Reading back asks nobody.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
-from itertools import islice
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sinoner.answers import parse_mentions
-from sinoner.errors import EndpointError
-from sinoner.llm.client import Client, read_reply, request_body
-from sinoner.llm.errors import STOP, CallError
-from sinoner.llm.ledger import Ledger, request_key
-from sinoner.prompts import ExtractPrompt, extract_prompt
-from sinoner.records import Annotation, Entity, Lang, Passage, Reject
-from sinoner.settings import AnnotateSettings, LlmSettings
-from sinoner.text.ground import Fold, ground
+from sinoner.annotate.asking import Asking
+from sinoner.annotate.formats import with_outputs
+from sinoner.annotate.interview import Finding, interview
+from sinoner.annotate.outcome import STAGE, build, writable
+from sinoner.annotate.service import Service
+from sinoner.errors import InputError, StoppedError
+from sinoner.llm.batchbook import BatchBook
+from sinoner.llm.dispatch import Dispatcher, Hooks
+from sinoner.llm.lanes import Task, lanes
+from sinoner.llm.ledger import Done, Ledger
+from sinoner.prompts import extract_prompt, guidance_prompt
+from sinoner.records import Annotation, Lang, Passage, Reject
+from sinoner.settings import LlmSettings
 
-STAGE = "annotate"
-Outcome = tuple[Annotation | Reject, list[Reject]]
+# Failures are judged over this many passages.
+LAST = 200
+# The reason of a passage that nobody was asked about yet.
+NOT_ASKED = "not_asked"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a passage is while it is asked: answers still to come, whether one can be used, whether any was asked for."""
+
+    left: int
+    good: bool = False
+    asked: bool = False
+
+
+def collect(
+    passages: Iterable[Passage], asking: Asking, service: Service, retry: Collection[str] = ()
+) -> Asking:
+    """Ask whatever the ledger cannot answer yet, until every passage is done or failed.
+
+    Args:
+        passages: in the order of the corpus; taken as there is room.
+        asking: what they are asked with.
+        service: who is asked.
+        retry: failures of earlier runs (reasons, or ``all``) that are asked for again.
+
+    Returns:
+        The same questions with the answer formats that were found out.
+
+    Raises:
+        EndpointError: no endpoint can be used.
+        StoppedError: too many failures, no success for too long, or the budget is used up.
+        KeyboardInterrupt: it was asked to stop.
+    """
+    return asyncio.run(_collect(passages, asking, service, retry))
+
+
+async def _collect(
+    passages: Iterable[Passage], asking: Asking, service: Service, retry: Collection[str]
+) -> Asking:
+    llm = asking.llm
+    loop = asyncio.get_running_loop()
+    if on_their_way := BatchBook(service.ledger).abandon():
+        one = on_their_way[0]
+        raise InputError(
+            f"{sum(b.requests for b in on_their_way)} requests are on their way in a batch ({one.remote or one.mark} at"
+            f" {one.endpoint}) and would be paid twice; collect them first with --mode batch"
+        )
+    try:
+        asking = await with_outputs(asking, service)
+        failures: deque[bool] = deque(maxlen=LAST)
+        kinds: Counter[str] = Counter()
+        meter = service.meter
+
+        def done(passage: Progress, finding: Finding, asked: bool) -> None:
+            passage.left -= 1
+            passage.good |= finding.reason is None
+            passage.asked |= asked
+            if finding.reason is not None and asked:
+                kinds[finding.reason] += 1
+            if passage.left:
+                return
+            meter.done += passage.good
+            meter.failed += not passage.good
+            meter.known += not passage.asked
+            if passage.asked:
+                failures.append(not passage.good)
+                _watch(failures, kinds, asking.settings.max_failure_rate)
+
+        def tell() -> None:
+            meter.sample()
+            service.tell()
+
+        dispatcher = Dispatcher(
+            lanes(llm, service.clients), service.ledger, llm, Hooks(done, tell), service.account, meter
+        )
+        service.on_start(lambda: _soon(loop, dispatcher))
+        await dispatcher.run(tasks(passages, asking, service.ledger, retry))
+    finally:
+        for client in service.clients:
+            await client.close()
+    return asking
+
+
+def _soon(loop: asyncio.AbstractEventLoop, dispatcher: Dispatcher) -> None:
+    loop.call_soon_threadsafe(dispatcher.stop, KeyboardInterrupt())
+
+
+def _watch(failures: Collection[bool], kinds: Counter[str], most: float) -> None:
+    """Stop when more than ``most`` of the last 200 passages failed.
+
+    Raises:
+        StoppedError: they did.
+    """
+    failed = sum(failures)
+    if failed > most * LAST:
+        why = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(3))
+        raise StoppedError(
+            f"{failed} of the last {len(failures)} passages failed ({why}), more than --max-failure-rate {most:g}"
+            " allows; everything answered is kept, the same command goes on, with --retry-failed KIND for the failed"
+        )
+
+
+def tasks(
+    passages: Iterable[Passage], asking: Asking, ledger: Ledger, retry: Collection[str]
+) -> Iterator[tuple[Progress, Task]]:
+    """The interviews of all passages, with the state that those of one passage share."""
+    for passage in passages:
+        state = Progress(len(asking.rounds))
+        for model, sample in asking.rounds:
+            if retry:
+                known = ledger.play(interview(passage, asking, model, sample))
+                if isinstance(known, Done) and (
+                    known.value.reason in retry or ("all" in retry and known.value.reason)
+                ):
+                    ledger.reopen(known.value.keys)
+            yield state, interview(passage, asking, model, sample)
+
+
+# reading back --------------------------------------------------------------------------------------------------
+
+
+class Reading(NamedTuple):
+    """What the ledger says about one passage.
+
+    Attributes:
+        outcome: the annotation of the first round that has one, or the passage's reject.
+        rejects: mentions of that annotation that were not let through.
+        samples: the annotations of all rounds that have one, in order; for agreement.
+    """
+
+    outcome: Annotation | Reject
+    rejects: list[Reject]
+    samples: tuple[Annotation, ...]
+
+
+def read_back(passages: Iterable[Passage], asking: Asking, ledger: Ledger) -> Iterator[Reading]:
+    """What the ledger says about every passage, in their order. A passage that was not asked is ``not_asked``."""
+    types = {name.strip().lower(): name for name in asking.settings.types}
+    for passage in passages:
+        samples: list[Annotation] = []
+        rejects: list[Reject] = []
+        failure: Finding | None = None
+        for model, sample in asking.rounds:
+            result: Any = ledger.play(interview(passage, asking, model, sample))
+            finding = result.value if isinstance(result, Done) else Finding(reason=NOT_ASKED)
+            if finding.reason is not None:
+                failure = failure or finding
+                continue
+            by = asking.by(passage, model, sample) + ("~truncated" if finding.truncated else "")
+            annotation, lost = build(passage, finding.pairs, by, asking.settings.grounding, types)
+            assert isinstance(annotation, Annotation)
+            rejects = rejects if samples else lost
+            samples.append(annotation)
+        if samples:
+            yield Reading(samples[0], rejects, tuple(samples))
+            continue
+        assert failure is not None
+        assert failure.reason is not None
+        detail = writable(failure.detail)
+        yield Reading(Reject(id=passage.id, stage=STAGE, reason=failure.reason, detail=detail), [], ())
 
 
 def annotate_llm(
-    passages: Iterable[Passage], settings: AnnotateSettings, llm: LlmSettings, client: Client, ledger: Ledger
+    passages: Callable[[], Iterable[Passage]], asking: Asking, service: Service
 ) -> Iterator[Annotation | Reject]:
-    """Ask an LLM for the entities of every passage, in input order, ``llm.concurrency`` requests in flight.
+    """Collect and read back: one ``Annotation`` or one ``Reject`` of unit ``passage`` per passage, in input order.
 
-    Each passage gives one ``Annotation`` or one ``Reject`` of unit ``passage``; mentions that are not in the
-    passage are rejects of unit ``entity``. Answers already in the ledger are not asked for again.
+    Args:
+        passages: gives the passages from the beginning; called twice.
+        asking: what they are asked with.
+        service: who is asked.
 
     Raises:
-        EndpointError: the endpoint cannot be used at all (key, model, balance, address).
+        EndpointError: no endpoint can be used.
+        StoppedError: as for ``collect``.
     """
-    prompt = cache(lambda lang: extract_prompt(settings.prompt, lang))
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        slots = asyncio.Semaphore(llm.concurrency)
-        waiting: deque[asyncio.Task[Outcome]] = deque()
-        source = iter(passages)
-        try:
-            while True:
-                for passage in islice(source, 4 * llm.concurrency - len(waiting)):
-                    waiting.append(
-                        loop.create_task(
-                            _one(passage, prompt, settings.grounding, llm, client, ledger, slots)
-                        )
-                    )
-                if not waiting:
-                    break
-                outcome, mentions = loop.run_until_complete(waiting[0])
-                waiting.popleft()
-                yield outcome
-                yield from mentions
-        finally:
-            for task in waiting:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-            loop.run_until_complete(client.close())
+    asking = collect(passages(), asking, service)
+    for reading in read_back(passages(), asking, service.ledger):
+        yield reading.outcome
+        yield from reading.rejects
 
 
-async def _one(
-    passage: Passage,
-    prompt: Callable[[Lang], ExtractPrompt],
-    fold: Fold,
-    llm: LlmSettings,
-    client: Client,
-    ledger: Ledger,
-    slots: asyncio.Semaphore,
-) -> Outcome:
-    template = prompt(passage.lang)
-    body = request_body(template.messages(passage.text), llm)
-    key = request_key(body, client.endpoint)
-    raw = ledger.find(key)
-    if raw is None:
-        try:
-            async with slots:
-                reply = await client.ask(body)
-        except CallError as error:
-            if error.kind in STOP:
-                raise EndpointError(_explain(error, llm, client)) from None
-            return Reject(id=passage.id, stage=STAGE, reason=error.kind, detail=error.detail), []
-        usage = (reply.prompt_tokens, reply.completion_tokens)
-        ledger.add(key, passage.id, client.endpoint, body, reply.raw, reply.finish, usage)
-        raw = reply.raw
-    by = f"{llm.model}@{template.id}"
-    return read(passage, raw, by, fold)
+def settings_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two runs' settings, a line each; empty when nothing does."""
+    return [
+        f"{name}: {before.get(name)!r} → {now.get(name)!r}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
 
 
-def read(passage: Passage, raw: str, by: str, fold: Fold) -> Outcome:
-    """What a raw answer says about a passage: an annotation, or the reason it cannot be read."""
-    try:
-        answer = read_reply(raw)
-    except CallError as error:
-        return _unread(passage, "unparsed", error.detail)
-    parsed = parse_mentions(answer.content)
-    if answer.finish == "content_filter":
-        return _unread(passage, "content_filter", answer.content)
-    if answer.finish == "length" or parsed.reason == "truncated":
-        return _unread(passage, "truncated", answer.content)
-    if parsed.reason is not None:
-        return _unread(passage, parsed.reason, answer.content)
-    return build(passage, parsed.pairs, by, fold)
+def asked_with(asking: Asking, llm: LlmSettings) -> dict[str, Any]:
+    """The settings that requests depend on, for comparing a run with an earlier one."""
+    from hashlib import sha256
 
-
-def _unread(passage: Passage, reason: str, content: str) -> Outcome:
-    return Reject(id=passage.id, stage=STAGE, reason=reason, detail=_writable(content[:200])), []
-
-
-def _writable(text: str) -> str:
-    """The text with halves of surrogate pairs shown as escapes; they cannot be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def build(passage: Passage, pairs: Iterable[tuple[str, str]], by: str, fold: Fold = "folded") -> Outcome:
-    """Ground (mention, type) pairs in a passage.
-
-    Returns:
-        The annotation, and a reject of unit ``entity`` for every pair that is not in the passage
-        (``not_in_passage``), has no type (``no_type``), or repeats another (``repeated``).
-    """
-    entities: dict[tuple[str, str], Entity] = {}
-    rejects: list[Reject] = []
-    for mention, written in pairs:
-        kind = _writable(written.strip())
-        found = ground(passage.text, mention, fold)
-        reason = "no_type" if not kind else "not_in_passage" if found is None else None
-        if found is not None and (found[0], kind) in entities:
-            reason = "repeated"
-        if reason is not None or found is None:
-            detail = _writable(f"{mention} ({kind})")
-            rejects.append(
-                Reject(id=passage.id, stage=STAGE, reason=reason or "", detail=detail, unit="entity")
-            )
-            continue
-        entities[found[0], kind] = Entity(surface=found[0], type=kind, starts=found[1])
-    return Annotation(passage=passage, entities=tuple(entities.values()), by=by), rejects
-
-
-def _explain(error: CallError, llm: LlmSettings, client: Client) -> str:
-    advice = {
-        "auth": f"check the key in {llm.api_key_env}",
-        "quota": "top up the account",
-        "model_not_found": f"check --model {llm.model}",
-        "unreachable": "check --base-url and that the server is up",
-    }[error.kind]
-    return f"{client.endpoint}: {error.kind}: {error.detail}; {advice}, then run the same command again"
+    settings = asking.settings
+    fields: dict[str, Any] = {
+        "endpoint": asking.identity,
+        "llm.model": llm.model,
+        "llm.more_models": list(llm.more_models),
+        "llm.temperature": llm.temperature,
+        "llm.max_tokens": llm.max_tokens,
+        "llm.output": llm.output,
+        "llm.extra": llm.extra,
+        "annotate.types": [t if d in ("", t) else f"{t}: {d}" for t, d in settings.types.items()],
+        "annotate.domain": settings.domain,
+    }
+    langs: list[Lang] = ["zh", "en"]
+    for lang in langs:
+        names = asking.prompts_used()
+        texts = [(p.id, f"{p.system}\n{p.user}") for p in (extract_prompt(name, lang) for name in names)]
+        fields[f"annotate.prompt ({lang})"] = ", ".join(
+            f"{name} {sha256(text.encode()).hexdigest()[:8]}" for name, text in texts
+        )
+        words = guidance_prompt(lang)  # for types, domain and asking again
+        fields[f"guidance ({lang})"] = (
+            f"{words.id} {sha256(words.model_dump_json().encode()).hexdigest()[:8]}"
+        )
+    shown = asking.demonstrations
+    fields["annotate.demonstrations"] = None if shown is None else f"{shown.digest} × {settings.shots}"
+    return fields

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sinoner.cli import more
-from sinoner.cli.verbs import VerbCommand, flags_to_overrides, plain_errors, work
+from sinoner.cli.verbs import VerbCommand, annotate_options, flags_to_overrides, plain_errors, work
 
 app = typer.Typer(
     name="sinoner",
@@ -36,6 +36,15 @@ Out = Annotated[str | None, typer.Option("--out", help="run folder; default runs
 Force = Annotated[bool, typer.Option("--force", help="run again even when nothing changed")]
 Json = Annotated[bool, typer.Option("--json", help="print counts and scores as JSON on stdout")]
 Lang = Annotated[str | None, typer.Option("--lang", help="language of the corpus: zh, en or auto")]
+NewRun = Annotated[
+    bool, typer.Option("--new-run", help="ask anew although the ledger has answers to other settings")
+]
+Model = Annotated[str | None, typer.Option("--model", help="model name at the endpoint")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint")]
+Concurrency = Annotated[
+    int | None,
+    typer.Option("--concurrency", help="requests in flight, fixed; default adapts to the endpoint"),
+]
 Limit = Annotated[int | None, typer.Option("--limit", help="read at most this many documents")]
 
 
@@ -45,10 +54,16 @@ def _corpus_flags(lang: str | None, limit: int | None) -> list[str]:
 
 @app.command(cls=VerbCommand)
 def run(
-    recipe: Input, overrides: Overrides = None, out: Out = None, force: Force = False, json: Json = False
+    recipe: Input,
+    overrides: Overrides = None,
+    out: Out = None,
+    new_run: NewRun = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Run all stages of a recipe; what did not change is skipped."""
-    work("run", recipe, overrides or [], out=out, force=force, as_json=json)
+    options = annotate_options(new_run)
+    work("run", recipe, overrides or [], out=out, force=force, as_json=json, options=options)
 
 
 @app.command(cls=VerbCommand)
@@ -74,26 +89,100 @@ def annotate(
     corpus: Corpus,
     overrides: Overrides = None,
     out: Out = None,
-    model: Annotated[str | None, typer.Option("--model", help="model name at the endpoint")] = None,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint")] = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
     by: Annotated[
         str | None, typer.Option("--by", help="llm, or without a model: jieba, lac (Chinese)")
     ] = None,
     lang: Lang = None,
     limit: Limit = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", help="requests in flight")] = None,
+    concurrency: Concurrency = None,
+    max_cost: Annotated[
+        str | None, typer.Option("--max-cost", help="money the run may cost, for example 20CNY or 5USD")
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", help="tokens the run may use, questions and answers together"),
+    ] = None,
+    max_failure_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--max-failure-rate", help="share of failures in the last 200 passages that stops the run"
+        ),
+    ] = None,
+    types: Annotated[
+        str | None, typer.Option("--types", help="closed list of types, separated by commas")
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", help="answers per passage, for agreement; needs llm.temperature"),
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="online, or batch (OpenAI Batches API: cheaper, slower)")
+    ] = None,
+    retry_failed: Annotated[
+        list[str] | None,
+        typer.Option("--retry-failed", help="ask failed passages again: a reason, or all; may be repeated"),
+    ] = None,
+    reparse: Annotated[
+        bool,
+        typer.Option("--reparse", help="read the kept answers again and write what there is; ask nobody"),
+    ] = False,
+    new_run: NewRun = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Label a corpus. The API key is read from the environment (OPENAI_API_KEY)."""
+    """Label a corpus. The API key is read from the environment (OPENAI_API_KEY).
+
+    Every answer is kept in ledger.sqlite before it is read; the same command asks only for what is missing.
+    """
     flags = {
         "llm.model": model,
         "llm.base_url": base_url,
         "annotate.by": by,
         "llm.concurrency": concurrency,
+        "annotate.max_cost": max_cost,
+        "annotate.max_tokens": max_tokens,
+        "annotate.max_failure_rate": max_failure_rate,
+        "annotate.types": types,
+        "annotate.samples": samples,
+        "annotate.mode": mode,
     }
     words = [*_corpus_flags(lang, limit), *flags_to_overrides(flags), *(overrides or [])]
-    work("annotate", corpus, words, out=out, force=force, as_json=json)
+    options = annotate_options(new_run, reparse, retry_failed or [])
+    work("annotate", corpus, words, out=out, force=force, as_json=json, options=options)
+
+
+@app.command(cls=VerbCommand)
+def estimate(
+    corpus: Corpus,
+    overrides: Overrides = None,
+    out: Out = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    lang: Lang = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
+    latency: Annotated[
+        float | None,
+        typer.Option("--latency", min=0.001, help="seconds per answer; default as measured, else 5"),
+    ] = None,
+    answer_tokens: Annotated[
+        int | None,
+        typer.Option("--answer-tokens", min=1, help="tokens per answer; default as measured, else guessed"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="print the estimate as JSON on stdout")] = False,
+) -> None:
+    """Say what annotating would take: passages, tokens, requests, time, and cost per model. Sends nothing.
+
+    Prices come from a dated table; your own go into a YAML file (llm.prices=FILE): prices: [{models: [NAME], host:
+    HOST, input: 1.0, output: 2.0, currency: CNY}], per million tokens, and exchange: {USD_CNY: 7.1} if --max-cost
+    shall be in another currency than the price.
+    """
+    flags = {"llm.model": model, "llm.base_url": base_url, "llm.concurrency": concurrency}
+    words = [*_corpus_flags(lang, limit), *flags_to_overrides(flags), *(overrides or [])]
+    with plain_errors():
+        more.estimate(corpus, words, out, latency, answer_tokens, json)
 
 
 @app.command(cls=VerbCommand, name="filter")

@@ -28,6 +28,64 @@ def check(given: str, overrides: list[str]) -> None:
     typer.echo(f"{given}: no mistake found", err=True)
 
 
+def estimate(
+    given: str,
+    overrides: list[str],
+    out: str | None,
+    latency: float | None,
+    answer_tokens: int | None,
+    as_json: bool,
+) -> None:
+    """Print what annotating would take."""
+    from dataclasses import asdict
+
+    from sinoner.cli.verbs import plan
+    from sinoner.pipeline.estimating import estimate as estimated
+
+    recipe, _ = plan("estimate", given, overrides, out)
+    found = estimated(recipe, latency, answer_tokens)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), ensure_ascii=False, default=float))
+        return
+    whence = (
+        "measured in this run"
+        if found.measured
+        else "assumed; give --latency and --answer-tokens if you know"
+    )
+    lines = [
+        f"passages           {found.passages:,}"
+        + (f" ({found.answered:,} answered already)" if found.answered else ""),
+        f"requests to send   {found.requests:,}",
+        f"tokens             {found.prompt_tokens:g} per question, {found.answer_tokens:g} per answer"
+        f" ({found.requests * (found.prompt_tokens + found.answer_tokens):,.0f} in all; counted with o200k on a sample)",
+        f"time               {_hours(found.seconds)} with {found.concurrency} in flight, {found.latency:g} s per answer"
+        f" ({whence})",
+        "",
+        f"{'model':<36} {'provider':<22} {'online':>10} {'batch':>10}  price of",
+    ]
+    from sinoner.llm.pricing import format_money
+
+    for row in found.costs:
+        batch = format_money(row.batch, row.currency) if row.batch is not None else "-"
+        mark = "→ " if row.chosen else "  "
+        lines.append(
+            f"{mark}{row.model:<34} {row.provider:<22} {format_money(row.online, row.currency):>10} {batch:>10}"
+            f"  {row.as_of}"
+        )
+    if not any(row.chosen for row in found.costs):
+        lines.append(
+            f"no price is known for {recipe.llm.model or 'the model (give --model)'} at this endpoint"
+        )
+    lines.append("Nothing was sent. Prices change: check before you rely on them.")
+    typer.echo("\n".join(lines))
+
+
+def _hours(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def predict(model: str, text: str | None, types: str, base: str | None) -> None:
     """Print one JSON line per text."""
     wanted = [t.strip() for t in types.replace("，", ",").split(",") if t.strip()]

@@ -17,11 +17,13 @@ from typer.core import TyperCommand
 from sinoner.errors import InputError, SinonerError, StoppedError
 
 if TYPE_CHECKING:
+    from sinoner.pipeline.stages import Options
     from sinoner.settings import Recipe
 
 # Sections of settings that a verb reads, for its help.
 SECTIONS_OF = {
     "chunk": ("corpus",),
+    "estimate": ("corpus", "annotate", "llm"),
     "annotate": ("corpus", "annotate", "llm"),
     "filter": ("filter",),
     "build-it-set": ("filter", "retrieve", "it_set"),
@@ -105,6 +107,15 @@ def flags_to_overrides(flags: Mapping[str, object | None]) -> list[str]:
     ]
 
 
+def annotate_options(
+    new_run: bool = False, reparse: bool = False, retry_failed: Sequence[str] = ()
+) -> Options:
+    """What a command wants of the stage annotate this one time."""
+    from sinoner.pipeline.stages import Options
+
+    return Options(new_run, reparse, tuple(retry_failed))
+
+
 def work(
     verb: str,
     given: str,
@@ -114,17 +125,18 @@ def work(
     force: bool = False,
     as_json: bool = False,
     upload: bool = False,
+    options: Options | None = None,
 ) -> None:
     """Do a verb on a recipe, a run folder or a corpus path."""
     from sinoner.pipeline import run as runs
     from sinoner.pipeline.progress import Screen
 
     with plain_errors():
-        recipe, stages = _plan(verb, given, list(overrides), out)
+        recipe, stages = plan(verb, given, list(overrides), out)
         screen = Screen()
         if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
             screen.say(f"settings kept in {recipe.folder / runs.RECIPE}: {kept}")
-        report = runs.execute(recipe, stages, screen, force=force, upload=upload)
+        report = runs.execute(recipe, stages, screen, force=force, upload=upload, options=options)
         if as_json:
             print_json(recipe.folder, report)
 
@@ -140,7 +152,8 @@ def _kept(recipe: Recipe, verb: str, overrides: Sequence[str]) -> str:
     )
 
 
-def _plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[str]]:
+def plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[str]]:
+    """The settings for INPUT, and the stages that a verb runs on it."""
     from sinoner import recipe as recipes
     from sinoner.pipeline import run as runs
 
@@ -148,13 +161,13 @@ def _plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple
         loaded = recipes.load(given, overrides)
         if out is not None:
             loaded = loaded.model_copy(update={"out": out})
-        return loaded, runs.stages_up_to(verb)
+        return loaded, () if verb == "estimate" else runs.stages_up_to(verb)
     if is_run(given):
         if out is not None and Path(out) != Path(given):
             raise InputError(f"--out {out}: {given} is a run folder already; leave --out away")
         return runs.of_folder(Path(given), overrides), runs.OWN.get(verb, runs.stages_up_to("run"))
-    if verb in ("chunk", "annotate"):
-        return runs.of_corpus(given, out, overrides), runs.OWN[verb]
+    if verb in ("chunk", "annotate", "estimate"):
+        return runs.of_corpus(given, out, overrides), runs.OWN.get(verb, ())
     if Path(given).exists():
         raise InputError(
             f"{given}: is neither a recipe (.yaml) nor a run folder; sinoner annotate {given} --out runs/NAME makes one"

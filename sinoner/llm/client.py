@@ -1,191 +1,182 @@
-"""Asking an OpenAI-compatible endpoint, with retries by kind of error."""
+"""One OpenAI-compatible endpoint over HTTP: a request out, an answer or a kind of failure back.
+
+aiohttp and not the openai client: building and checking typed objects for every answer costs that client about five
+times the processor time, and the raw body is what is kept anyway (``benchmarks/annotate.py`` compares them).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from sinoner import __version__
 from sinoner.errors import EndpointError
-from sinoner.llm.errors import RETRY, CallError, classify
-from sinoner.records import Message
-from sinoner.settings import LlmSettings
+from sinoner.llm.errors import CallError, classify, retry_after
+from sinoner.llm.keys import address, proxy, read_key, secrets
+from sinoner.llm.request import Request, message_of
+from sinoner.settings import EndpointSettings, LlmSettings
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
-class Reply(NamedTuple):
-    """An answer as it came: the raw body, and what is read from it."""
+class Answer:
+    """A response with status 200 as it came: ``raw`` body, ``headers``."""
 
-    raw: str
-    content: str
-    finish: str
-    prompt_tokens: int
-    completion_tokens: int
+    __slots__ = ("headers", "raw")
 
-
-def request_body(messages: Sequence[Message], settings: LlmSettings) -> dict[str, Any]:
-    """The final body of a chat completion request."""
-    return {
-        "model": settings.model,
-        "messages": [{"role": m.role, "content": m.content} for m in messages],
-        "temperature": settings.temperature,
-        "max_tokens": settings.max_tokens,
-    }
-
-
-def read_reply(raw: str) -> Reply:
-    """Read a chat completion body.
-
-    Raises:
-        CallError: it is not one (kind ``transient``).
-    """
-    try:
-        tree = json.loads(raw)
-        choice = tree["choices"][0]
-        usage = tree.get("usage") or {}
-        return Reply(
-            raw,
-            _text(choice["message"].get("content")),
-            str(choice.get("finish_reason") or "stop"),
-            int(usage.get("prompt_tokens") or 0),
-            int(usage.get("completion_tokens") or 0),
-        )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise CallError("transient", f"the answer is not a chat completion: {raw[:80]!r}") from None
-
-
-def _text(content: Any) -> str:
-    """The content of a message: a text, nothing, or a list of text parts."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part["text"] for part in content)
+    def __init__(self, raw: str, headers: Mapping[str, str]) -> None:
+        self.raw = raw
+        self.headers = headers
 
 
 class Client:
-    """One endpoint. Use as an async context manager.
+    """One endpoint. Close it when done.
+
+    Attributes:
+        endpoint: its address without login, as it is shown and kept.
+        models: the models it serves: name in the settings → name there; empty means all under their own names.
 
     Raises:
-        EndpointError: the model or the key is missing.
+        EndpointError: the key is missing, or the address is none.
     """
 
-    def __init__(self, settings: LlmSettings, environ: Mapping[str, str] = os.environ) -> None:
-        if not settings.model:
-            raise EndpointError(
-                "llm.model is not set: give --model NAME (and --base-url URL for your own server),"
-                " or label without a model: --by jieba or lac"
-            )
-        key = environ.get(settings.api_key_env, "").strip()
-        if not key:
-            raise EndpointError(
-                f"no API key: set the environment variable {settings.api_key_env}"
-                " (any text will do for a server of your own), or name another one with llm.api_key_env"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise EndpointError(
-                f"the API key in {settings.api_key_env} has characters that no key has; set it again"
-            )
-        from openai import AsyncOpenAI
+    def __init__(
+        self,
+        llm: LlmSettings,
+        settings: EndpointSettings | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        own = settings or EndpointSettings(base_url=llm.base_url)
+        variable = own.api_key_env or llm.api_key_env
+        file = own.api_key_file if own.api_key_file or own.api_key_env else llm.api_key_file
+        self.key = read_key(variable, file, environ)
+        self.key_place = file or variable
+        self.url, self.endpoint = address(own.base_url, environ)
+        self.models = own.models
+        self._timeout = llm.timeout
+        self._secrets = secrets(self.key, self.url)
+        self._proxy = proxy(self.url)
+        self._session: aiohttp.ClientSession | None = None
 
-        self._settings = settings
-        self._key = key
-        try:
-            self._openai = AsyncOpenAI(
-                api_key=key, base_url=settings.base_url or None, timeout=settings.timeout, max_retries=0
-            )
-            self.endpoint = _public(str(self._openai.base_url))
-        except (ValueError, _invalid_url()) as error:
-            raise EndpointError(
-                f"--base-url is not an address ({error}); write http://HOST:PORT/v1"
-            ) from None
+    def serves(self, model: str) -> bool:
+        """Whether requests for this model may go here."""
+        return not self.models or model in self.models
 
-    async def ask(self, body: Mapping[str, Any]) -> Reply:
-        """Send one request, again while that is worth it.
+    def name_of(self, model: str) -> str:
+        """What the model is called here."""
+        return self.models.get(model, model)
+
+    async def ask(self, request: Request) -> Answer:
+        """Send one request once.
 
         Raises:
-            CallError: no attempt succeeded; the kind is the last one's.
+            CallError: with the kind of failure, and what came of it.
         """
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+        payload = request.payload
+        if self.name_of(request.model) != request.model:
+            payload = json.dumps(
+                {**json.loads(payload), "model": self.name_of(request.model)}, ensure_ascii=False
+            )
+        return await self.post("/chat/completions", payload.encode("utf-8", "replace"))
 
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._settings.max_attempts),
-            wait=_wait,
-            retry=retry_if_exception(lambda e: isinstance(e, CallError) and e.kind in RETRY),
-            reraise=True,
-        )
-        return await retrying(self._once, body)
+    async def post(self, path: str, payload: bytes) -> Answer:
+        """Send a body; the whole exchange must end within the time-out.
 
-    async def _once(self, body: Mapping[str, Any]) -> Reply:
-        import openai
+        Raises:
+            CallError: as for ``ask``.
+        """
+        import aiohttp
 
         try:
-            async with asyncio.timeout(self._settings.timeout):
-                response = await self._openai.chat.completions.with_raw_response.create(**body)
-        except (openai.APITimeoutError, TimeoutError):
-            raise CallError("timeout", f"no answer within {self._settings.timeout:g} s") from None
-        except openai.APIConnectionError as error:
-            raise CallError("unreachable", self._without_key(str(error.__cause__ or error))) from None
-        except openai.APIStatusError as error:
-            text = error.response.text
-            wait = _seconds(error.response.headers.get("retry-after", ""))
-            raise CallError(
-                classify(error.status_code, text), _message(self._without_key(text)), wait
-            ) from None
-        return read_reply(self._without_key(response.text))
+            async with self._open().post(self.url + path, data=payload, proxy=self._proxy) as response:
+                data = await response.read()
+                status, headers = response.status, response.headers
+        except TimeoutError:
+            raise CallError("timeout", f"no answer within {self._timeout:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            raise CallError("unreachable", self.hide(str(error.os_error or error))) from None
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            raise CallError("transient", f"the connection broke off ({type(error).__name__})") from None
+        except aiohttp.ClientPayloadError:
+            raise CallError("transient", "the answer broke off half-way") from None
+        except aiohttp.InvalidURL:
+            raise CallError("unreachable", "is not an address that can be called") from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise CallError("transient", self.hide(f"{type(error).__name__}: {error}")[:200]) from None
+        raw = self.hide(data.decode("utf-8", "replace"))
+        if status == 200:
+            return Answer(raw, headers)
+        raise CallError(
+            classify(status, raw), message_of(raw), retry_after(headers, time.time()), status=status, raw=raw
+        )
 
-    def _without_key(self, text: str) -> str:
-        """Some gateways repeat the key they were sent; it must not reach an error or a file."""
-        return text.replace(self._key, "***") if len(self._key) >= 8 else text
+    def hide(self, text: str) -> str:
+        """A text without the key: some gateways repeat the key they were sent."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+                timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(self._timeout, 30)),
+                headers={
+                    # A login in the address goes out in this header as well, and aiohttp refuses to choose.
+                    **({} if urlsplit(self.url).username else {"Authorization": f"Bearer {self.key}"}),
+                    "Content-Type": "application/json",
+                    "User-Agent": f"sinoner/{__version__}",
+                },
+            )
+        return self._session
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._openai.close()
+        if self._session is not None:
+            await self._session.close()
+            await asyncio.sleep(0)  # lets the transports go before the loop does
+
+    def openai(self) -> Any:
+        """The openai client for this endpoint, for its files and batches."""
+        from openai import OpenAI
+
+        return OpenAI(api_key=self.key, base_url=self.url, timeout=max(self._timeout, 600), max_retries=5)
 
 
-# Seconds a server may make a passage wait; who asks for more is asked again sooner.
-_LONGEST_WAIT = 300.0
-
-
-def _seconds(header: str) -> float | None:
-    """A Retry-After header in seconds, when it is a plain number of them."""
-    return float(header) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header) else None
-
-
-def _public(url: str) -> str:
-    """An address without user and password.
+def clients(llm: LlmSettings, environ: Mapping[str, str] = os.environ) -> list[Client]:
+    """The clients of all endpoints of the settings.
 
     Raises:
-        ValueError: it is none, or its port cannot be.
+        EndpointError: no model, a missing key, no address, or nobody serves a model.
     """
-    parts = urlsplit(url)
-    _ = parts.port
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    if not llm.model:
+        raise EndpointError(
+            "llm.model is not set: give --model NAME (and --base-url URL for your own server),"
+            " or label without a model: --by jieba or lac"
+        )
+    if llm.endpoints and llm.base_url:
+        raise EndpointError("llm.base_url and llm.endpoints are both set; keep one of them")
+    found = [Client(llm, e, environ) for e in llm.endpoints or (EndpointSettings(base_url=llm.base_url),)]
+    for model in (llm.model, *llm.more_models):
+        if not any(c.serves(model) for c in found):
+            raise EndpointError(f"llm.endpoints: none of them serves {model}; add it to the models of one")
+    if twice := next(
+        (c.endpoint for i, c in enumerate(found) if c.endpoint in [x.endpoint for x in found[:i]]), None
+    ):
+        raise EndpointError(f"llm.endpoints: {twice} stands there twice")
+    return found
 
 
-def _invalid_url() -> type[Exception]:
-    from httpx2 import InvalidURL
-
-    return InvalidURL
-
-
-def _wait(state: Any) -> float:
-    """Seconds before the next attempt: what the server asked for, else exponential with jitter."""
-    from tenacity import wait_random_exponential
-
-    error = state.outcome.exception()
-    back_off = float(wait_random_exponential(multiplier=0.5, max=30)(state))
-    asked = error.retry_after if isinstance(error, CallError) else None
-    return max(back_off, min(asked, _LONGEST_WAIT)) if asked is not None else back_off
-
-
-def _message(body: str) -> str:
-    """The human message of an error body, short."""
-    try:
-        tree = json.loads(body)
-        inner = tree.get("error", tree)
-        text = inner if isinstance(inner, str) else inner.get("message", body)
-    except (ValueError, AttributeError):
-        text = body
-    return " ".join(str(text).split())[:200]
+def identity(llm: LlmSettings, environ: Mapping[str, str] = os.environ) -> str:
+    """The name of the endpoint in request keys: ``llm.name``, else its first address. Replicas share it."""
+    if llm.name:
+        return llm.name
+    return address(llm.endpoints[0].base_url if llm.endpoints else llm.base_url, environ)[1]

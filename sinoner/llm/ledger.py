@@ -1,51 +1,127 @@
-"""Every answer ever paid for, in SQLite: a second run asks only for what is missing."""
+"""Everything ever asked and paid for, in SQLite: a second run asks only for what is missing.
+
+Requests have one row each; attempts are only ever added. An answer counts when its request points to it, so there is
+at most one accepted answer per key. What is in flight stands in a table of its own until its attempt is written: what a
+killed process leaves there may have been paid, and is counted so.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sinoner.errors import StoppedError
+from sinoner.errors import InputError, SinonerError, StoppedError
+from sinoner.llm.attempt import Attempt, Spent
+from sinoner.llm.request import Heard, Request
 
-KEY_VERSION = 1
+T = TypeVar("T")
+SCHEMA_VERSION = 2
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY,
+CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, at REAL NOT NULL, fields TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
     passage TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
     body TEXT NOT NULL,
-    raw TEXT NOT NULL,
-    finish TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL,
-    at REAL NOT NULL
+    answer INTEGER REFERENCES attempts(id),
+    failed TEXT,
+    detail TEXT NOT NULL DEFAULT ''
 ) STRICT;
+CREATE TABLE IF NOT EXISTS attempts (
+    id INTEGER PRIMARY KEY,
+    request INTEGER NOT NULL REFERENCES requests(id),
+    at REAL NOT NULL,
+    endpoint TEXT NOT NULL,
+    batch TEXT,
+    seconds REAL NOT NULL,
+    status INTEGER,
+    error TEXT,
+    finish TEXT,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0,
+    cached_tokens INTEGER NOT NULL DEFAULT 0,
+    measured INTEGER NOT NULL DEFAULT 1,
+    raw TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS in_flight (
+    request INTEGER PRIMARY KEY REFERENCES requests(id),
+    at REAL NOT NULL,
+    endpoint TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS formats (
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    format TEXT NOT NULL,
+    PRIMARY KEY (endpoint, model)
+) STRICT;
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    endpoint TEXT NOT NULL,
+    mark TEXT NOT NULL UNIQUE,
+    file TEXT,
+    remote TEXT,
+    state TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    detail TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE IF NOT EXISTS batched (
+    request INTEGER PRIMARY KEY REFERENCES requests(id),
+    batch INTEGER NOT NULL REFERENCES batches(id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS batched_by_batch ON batched(batch);
+CREATE INDEX IF NOT EXISTS attempts_of_batches ON attempts(request) WHERE batch IS NOT NULL;
 """
 
 
-def request_key(body: Mapping[str, Any], endpoint: str) -> str:
-    """The identity of a request: the hash of its final body, the endpoint and the key version."""
-    canonical = json.dumps(
-        [KEY_VERSION, endpoint, body], ensure_ascii=False, sort_keys=True, separators=(",", ":")
-    )
-    return hashlib.sha256(canonical.encode()).hexdigest()
+class Done(NamedTuple, Generic[T]):
+    """The result of a task that the ledger could answer to its end."""
+
+    value: T
+
+
+def _explained(path: Path, error: sqlite3.DatabaseError) -> SinonerError:
+    """What a failure of the database means for a person."""
+    code = error.sqlite_errorcode & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return StoppedError(f"{path}: {error}; free some space and run the same command again")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoppedError(
+            f"{path}: another process is writing to it; run the same command again when it is done"
+        )
+    return InputError(f"{path}: {error}; it seems damaged: move it away, or choose another --out")
 
 
 class Ledger:
-    """The answers of a run folder. Use as a context manager; one writer."""
+    """The ledger of a run folder. Use as a context manager; one writer."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self.connection = sqlite3.connect(path, isolation_level=None)
+            self.connection.execute("PRAGMA journal_mode=WAL")
+            self.connection.execute("PRAGMA synchronous=NORMAL")
+            found = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+            old = self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone()
+            if old or found not in (0, SCHEMA_VERSION):
+                self.connection.close()
+                raise InputError(
+                    f"{path}: was written by another version of sinoner; move it away, or choose another --out"
+                )
+            self.connection.executescript(_SCHEMA)
+            self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        except sqlite3.DatabaseError as error:
+            raise _explained(path, error) from None
 
     def __enter__(self) -> Ledger:
         return self
@@ -53,48 +129,214 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._db.close()
+        self.connection.close()
 
-    def find(self, key: str) -> str | None:
-        """The raw answer to a request, if there is one."""
-        row = self._db.execute("SELECT raw FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all or nothing.
 
-    def add(
-        self,
-        key: str,
-        passage: str,
-        endpoint: str,
-        body: Mapping[str, Any],
-        raw: str,
-        finish: str,
-        usage: tuple[int, int],
-    ) -> None:
-        """Commit an answer, before anything reads it.
+        Raises:
+            StoppedError: the disk is full, or another process writes to the ledger.
+            InputError: the ledger is damaged.
+        """
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:  # a full disk has ended it already
+                    self.connection.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as error:
+            raise _explained(self.path, error) from None
+
+    # reading -------------------------------------------------------------------------------------------------
+
+    def find(self, key: str) -> Heard | None:
+        """What is known about a request: its accepted answer or its final failure; None when it is to be asked."""
+        row = self.connection.execute(
+            "SELECT r.failed, r.detail, a.raw FROM requests r LEFT JOIN attempts a ON a.id = r.answer"
+            " WHERE r.key = ? AND (r.answer IS NOT NULL OR r.failed IS NOT NULL)",
+            (key,),
+        ).fetchone()
+        if row is None:
+            return None
+        failed, detail, raw = row
+        return Heard(raw) if raw is not None else Heard("", failed, detail)
+
+    def play(self, task: Generator[Request, Heard, T], heard: Heard | None = None) -> Request | Done[T]:
+        """Let a task go on as far as the ledger has answers.
 
         Args:
-            key: of ``request_key``.
-            passage: id of the passage.
-            endpoint: base URL without credentials.
-            body: the request as sent (no key in it).
-            raw: the response body.
-            finish: finish reason.
-            usage: prompt and completion tokens.
+            task: yields requests, is sent what is known about each, and returns a result.
+            heard: what to send first, when the task already waits for it.
+
+        Returns:
+            The first request without an answer, or the task's result.
+        """
+        try:
+            request = next(task) if heard is None else task.send(heard)
+            while (known := self.find(request.key)) is not None:
+                request = task.send(known)
+        except StopIteration as end:
+            return Done(end.value)
+        return request
+
+    def spent(self, batch: str | None = None) -> list[Spent]:
+        """What was used so far, in all or by one batch, by model, endpoint and way."""
+        rows = self.connection.execute(
+            "SELECT r.model, a.endpoint, a.batch IS NOT NULL, a.measured, COUNT(*), SUM(a.prompt_tokens),"
+            " SUM(a.completion_tokens), SUM(a.cached_tokens) FROM attempts a JOIN requests r ON r.id = a.request"
+            " WHERE a.prompt_tokens + a.completion_tokens > 0 AND (?1 IS NULL OR a.batch = ?1)"
+            " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+            (batch,),
+        )
+        return [Spent(m, e, bool(b), bool(x), n, p, c, d) for m, e, b, x, n, p, c, d in rows]
+
+    def usage(self) -> tuple[int, int, int]:
+        """Accepted answers, and the prompt and completion tokens of all attempts."""
+        answers = self.connection.execute(
+            "SELECT COUNT(*) FROM requests WHERE answer IS NOT NULL"
+        ).fetchone()[0]
+        prompt, completion = self.connection.execute(
+            "SELECT COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) FROM attempts"
+        ).fetchone()
+        return int(answers), int(prompt), int(completion)
+
+    def typical(self) -> tuple[float, float] | None:
+        """Mean completion tokens and seconds of the accepted answers about passages; None without any."""
+        row = self.connection.execute(
+            "SELECT AVG(a.completion_tokens), AVG(a.seconds) FROM requests r JOIN attempts a ON a.id = r.answer"
+            " WHERE r.passage != '' AND a.batch IS NULL"
+        ).fetchone()
+        return None if row[0] is None else (float(row[0]), float(row[1]))
+
+    def passages(self) -> int:
+        """How many passages have an answer or a final failure."""
+        row = self.connection.execute(
+            "SELECT COUNT(DISTINCT passage) FROM requests WHERE passage != '' AND (answer IS NOT NULL OR failed IS NOT NULL)"
+        ).fetchone()
+        return int(row[0])
+
+    def attempts(self) -> int:
+        """How many attempts were ever made."""
+        return int(self.connection.execute("SELECT COUNT(*) FROM attempts").fetchone()[0])
+
+    # writing -------------------------------------------------------------------------------------------------
+
+    def number(self, request: Request) -> int:
+        """The row of a request, made if there is none. Inside a transaction."""
+        row = self.connection.execute("SELECT id FROM requests WHERE key = ?", (request.key,)).fetchone()
+        if row is not None:
+            return int(row[0])
+        made = self.connection.execute(
+            "INSERT INTO requests (key, passage, model, body) VALUES (?,?,?,?)",
+            (request.key, request.passage, request.model, request.payload),
+        )
+        return int(made.lastrowid or 0)
+
+    def start(self, requests: Iterable[tuple[Request, str]]) -> list[int]:
+        """Note that requests are about to be sent to endpoints, and what each can cost at most; returns their rows.
+
+        Raises:
+            StoppedError: the disk is full; nothing was sent.
+        """
+        numbers = []
+        with self.transaction():
+            for request, endpoint in requests:
+                number = self.number(request)
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO in_flight VALUES (?,?,?,?,?)",
+                    (number, time.time(), endpoint, *request.bound),
+                )
+                numbers.append(number)
+        return numbers
+
+    def add(self, items: Iterable[tuple[int, Attempt, bool]]) -> None:
+        """Commit attempts, before anything reads them. A usable answer is accepted unless there is one already.
+
+        Args:
+            items: the request's row (of ``start``), what came of it, and whether a failure ends the request.
 
         Raises:
             StoppedError: the disk is full.
         """
-        row = (key, passage, endpoint, json.dumps(body, ensure_ascii=False), raw, finish, *usage, time.time())
-        try:
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)", row)
-        except sqlite3.OperationalError as error:
-            raise StoppedError(
-                f"ledger.sqlite: {error}; free some space and run the same command again"
-            ) from None
+        with self.transaction():
+            for number, attempt, final in items:
+                self.add_to(number, attempt, final)
 
-    def usage(self) -> tuple[int, int, int]:
-        """Answers, prompt tokens and completion tokens paid for so far."""
-        row = self._db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(prompt_tokens),0), COALESCE(SUM(completion_tokens),0) FROM answers"
+    def add_to(self, number: int, attempt: Attempt, final: bool) -> None:
+        """Add an attempt to the row of a request. Inside a transaction."""
+        cursor = self.connection.execute(
+            "INSERT INTO attempts (request, at, endpoint, batch, seconds, status, error, finish, prompt_tokens,"
+            " completion_tokens, cached_tokens, measured, raw) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                number, time.time(), attempt.endpoint, attempt.batch, attempt.seconds, attempt.status, attempt.error,
+                attempt.finish, *attempt.tokens, attempt.measured, attempt.raw,
+            ),
+        )  # fmt: skip
+        if attempt.error is None:
+            self.connection.execute(
+                "UPDATE requests SET answer = ?, failed = NULL, detail = '' WHERE id = ? AND answer IS NULL",
+                (cursor.lastrowid, number),
+            )
+        elif final:
+            self.connection.execute(
+                "UPDATE requests SET failed = ?, detail = ? WHERE id = ? AND answer IS NULL",
+                (attempt.error, attempt.detail, number),
+            )
+        self.connection.execute("DELETE FROM in_flight WHERE request = ?", (number,))
+
+    def recover(self) -> int:
+        """Turn what a killed process left in flight into attempts that may have been paid; returns how many.
+
+        What is on its way in a batch is not lost and stays.
+        """
+        of_no_batch = "request NOT IN (SELECT request FROM batched)"
+        with self.transaction():
+            left = self.connection.execute(f"SELECT * FROM in_flight WHERE {of_no_batch}").fetchall()  # noqa: S608
+            for request, at, endpoint, prompt, completion in left:
+                self.connection.execute(
+                    "INSERT INTO attempts (request, at, endpoint, seconds, error, prompt_tokens, completion_tokens,"
+                    " measured) VALUES (?,?,?,0,'lost',?,?,0)",
+                    (request, at, endpoint, prompt, completion),
+                )
+            self.connection.execute(f"DELETE FROM in_flight WHERE {of_no_batch}")  # noqa: S608
+        return len(left)
+
+    def reopen(self, keys: Iterable[str]) -> None:
+        """Ask these requests again: their answers stay as attempts but no longer count."""
+        with self.transaction():
+            self.connection.executemany(
+                "UPDATE requests SET answer = NULL, failed = NULL, detail = '' WHERE key = ?",
+                [(k,) for k in keys],
+            )
+
+    # what was asked ------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The settings under which this ledger was filled, oldest first."""
+        return [json.loads(row[0]) for row in self.connection.execute("SELECT fields FROM runs ORDER BY id")]
+
+    def add_run(self, fields: Mapping[str, Any]) -> None:
+        """Note the settings of a run."""
+        with self.transaction():
+            self.connection.execute(
+                "INSERT INTO runs (at, fields) VALUES (?,?)",
+                (time.time(), json.dumps(fields, ensure_ascii=False)),
+            )
+
+    def format(self, endpoint: str, model: str) -> str | None:
+        """The answer format that was found out for a model at an endpoint (as requests name it)."""
+        row = self.connection.execute(
+            "SELECT format FROM formats WHERE endpoint = ? AND model = ?", (endpoint, model)
         ).fetchone()
-        return int(row[0]), int(row[1]), int(row[2])
+        return None if row is None else str(row[0])
+
+    def keep_format(self, endpoint: str, model: str, format: str) -> None:
+        """Keep an answer format."""
+        with self.transaction():
+            self.connection.execute(
+                "INSERT OR REPLACE INTO formats VALUES (?,?,?)", (endpoint, model, format)
+            )

@@ -34,7 +34,7 @@ _EXTRAS = {
 
 def problems(recipe: Recipe) -> list[str]:
     """Everything that a recipe names and that is not there; empty when it could run."""
-    return list(_problems(recipe))
+    return list(dict.fromkeys(_problems(recipe)))
 
 
 def _problems(recipe: Recipe) -> Iterator[str]:
@@ -50,15 +50,32 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         if missing := [m for m in needed if importlib.util.find_spec(m) is None]:
             yield f"{name}: {', '.join(missing)} not installed; sinoner doctor says how to get it"
     if recipe.annotate.by == "llm":
-        if not recipe.llm.model:
-            yield "llm.model: is not set (annotate.by is llm)"
-        if not os.environ.get(recipe.llm.api_key_env):
-            yield f"llm.api_key_env: the environment variable {recipe.llm.api_key_env} is not set"
+        yield from _of_llm(recipe)
     actions: list[Callable[[], object]] = [
         partial(counter, recipe.corpus.tokenizer),
         partial(prompts.extract_prompt, recipe.annotate.prompt, "zh"),
         *(partial(load_gold, b, cache=resources.cache_root()) for b in recipe.evaluate.benchmarks),
     ]
+    for action in actions:
+        try:
+            action()
+        except SinonerError as error:
+            yield str(error)
+
+
+def _of_llm(recipe: Recipe) -> Iterator[str]:
+    """What stands in the way of asking a model: no model, no key, a wrong gold or price file, an unknown price."""
+    from sinoner.llm.client import Client, clients
+    from sinoner.llm.costs import account
+    from sinoner.pipeline.annotating import asking_of
+
+    llm = recipe.llm
+    actions: list[Callable[[], object]] = [partial(asking_of, recipe)]
+    if llm.model:
+        actions.append(lambda: account(recipe.annotate, llm, clients(llm), []))
+    else:
+        yield "llm.model: is not set (annotate.by is llm)"
+        actions += [partial(Client, llm, endpoint) for endpoint in llm.endpoints or (None,)]
     for action in actions:
         try:
             action()

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sinoner import engine, jsonl
 from sinoner.errors import InputError
-from sinoner.pipeline.stages import At, Run, Stage
+from sinoner.pipeline.progress import At
+from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
-from sinoner.prompts import prompt_path
-from sinoner.records import Annotation, Conversation, Document, Lang, Neighbours, Passage, Reject
-from sinoner.settings import Recipe
+from sinoner.records import Annotation, Conversation, Document, Lang, Neighbours, Reject
 
 PASSAGES = "passages.jsonl"
 HUMAN = "human.jsonl"
 ANNOTATIONS = "annotations.jsonl"
+SAMPLES = "samples.jsonl"
 FILTERED = "filtered.jsonl"
 NEIGHBOURS = "neighbours.jsonl"
 IT_SET = "it_set"
 TRAIN = f"{IT_SET}/train.conversations.jsonl"
 VALIDATION = f"{IT_SET}/validation.conversations.jsonl"
-LEDGER = "ledger.sqlite"
 
 
 # chunk -----------------------------------------------------------------------------------------------------------
@@ -84,99 +81,6 @@ CHUNK = Stage(
 )
 
 
-# annotate --------------------------------------------------------------------------------------------------------
-
-
-def _annotate(run: Run, tally: Tally, at: At) -> None:
-    recipe = run.recipe
-    human: dict[str, Annotation] = {}
-    if recipe.annotate.keep_human:
-        human = {a.passage.id: a for a in jsonl.read_records(run.folder / HUMAN, Annotation)}
-    at(run.manifest.entries["chunk"].made.get("passage", 0), "")
-    waiting = (p for p in jsonl.read_records(run.folder / PASSAGES, Passage) if p.id not in human)
-    with (
-        jsonl.AtomicFile(run.folder / ANNOTATIONS) as file,
-        _annotator(run, tally.watch(waiting, "passage"), tally) as annotated,
-    ):
-        for annotation in human.values():
-            tally.take("passage")
-            _keep(annotation, file, tally)
-        for item in annotated:
-            if isinstance(item, Annotation):
-                _keep(item, file, tally)
-            else:
-                if item.unit == "entity":
-                    tally.take("entity")
-                tally.reject(item)
-
-
-def _keep(annotation: Annotation, file: jsonl.AtomicFile, tally: Tally) -> None:
-    file.record(annotation)
-    tally.give("passage")
-    tally.take("entity", len(annotation.entities))
-    tally.give("entity", len(annotation.entities))
-
-
-@contextlib.contextmanager
-def _annotator(
-    run: Run, passages: Iterator[Passage], tally: Tally
-) -> Iterator[Iterable[Annotation | Reject]]:
-    from sinoner.annotate.offline import annotate_offline
-
-    recipe = run.recipe
-    first = next(passages, None)
-    if first is None:  # all annotations came with the corpus
-        yield ()
-        return
-    passages = _again(first, passages)
-    if recipe.annotate.by != "llm":
-        yield annotate_offline(passages, recipe.annotate.by)
-        return
-    from sinoner.annotate.engine import annotate_llm
-    from sinoner.llm.client import Client
-    from sinoner.llm.ledger import Ledger
-
-    client = Client(recipe.llm)
-    with Ledger(run.folder / LEDGER) as ledger:
-        yield annotate_llm(passages, recipe.annotate, recipe.llm, client, ledger)
-        answers, asked, answered = ledger.usage()
-        tally.make("answer in the ledger", answers)
-        tally.make("prompt token", asked)
-        tally.make("completion token", answered)
-
-
-def _again(first: Passage, rest: Iterator[Passage]) -> Iterator[Passage]:
-    yield first
-    yield from rest
-
-
-def _annotate_settings(recipe: Recipe) -> dict[str, Any]:
-    settings = recipe.annotate.model_dump(mode="json")
-    if recipe.annotate.by == "llm":
-        settings["llm"] = recipe.llm.model_dump(
-            mode="json", include={"model", "base_url", "temperature", "max_tokens"}
-        )
-    return settings
-
-
-def _annotate_inputs(run: Run) -> list[Path]:
-    """Passages and hand-made labels; an LLM's answers depend on what its prompt files say as well."""
-    paths = [run.folder / PASSAGES, run.folder / HUMAN]
-    settings = run.recipe.annotate
-    langs: list[Lang] = ["zh", "en"]
-    return paths + [prompt_path(settings.prompt, lang) for lang in langs if settings.by == "llm"]
-
-
-ANNOTATE = Stage(
-    name="annotate",
-    inputs=_annotate_inputs,
-    settings=_annotate_settings,
-    outputs=(ANNOTATIONS,),
-    work=_annotate,
-    after="chunk",
-)
-
-
 # filter ----------------------------------------------------------------------------------------------------------
 
 
@@ -186,9 +90,14 @@ def _filter(run: Run, tally: Tally, at: At) -> None:
     at(run.manifest.entries["annotate"].counts["passage"].out, "")
 
     def counted() -> Iterator[Annotation]:
-        for annotation in tally.watch(jsonl.read_records(run.folder / ANNOTATIONS, Annotation), "passage"):
-            tally.take("entity", len(annotation.entities))
-            yield annotation
+        for item in _voted(run):
+            if isinstance(item, Reject):
+                tally.take("entity")
+                tally.reject(item)
+                continue
+            tally.take("passage")
+            tally.take("entity", len(item.entities))
+            yield item
 
     with jsonl.AtomicFile(run.folder / FILTERED) as file:
         for item in clean(counted(), run.recipe.filter):
@@ -200,9 +109,31 @@ def _filter(run: Run, tally: Tally, at: At) -> None:
                 tally.give("entity", len(item.entities))
 
 
+def _voted(run: Run) -> Iterator[Annotation | Reject]:
+    """The annotations, by vote where that is wanted.
+
+    Raises:
+        InputError: a vote is wanted, and there is one answer per passage only.
+    """
+    from sinoner.quality.agreement import voted
+
+    annotations = jsonl.read_records(run.folder / ANNOTATIONS, Annotation)
+    least = run.recipe.filter.min_votes
+    if least is None:
+        return annotations
+    if not (run.folder / SAMPLES).exists():
+        raise InputError(
+            f"filter.min_votes={least}: there is one answer per passage; annotate with --samples K"
+            " llm.temperature=0.7, or with llm.more_models"
+        )
+    return voted(annotations, jsonl.read_records(run.folder / SAMPLES, Annotation), least)
+
+
 FILTER = Stage(
     name="filter",
-    inputs=lambda run: [run.folder / ANNOTATIONS],
+    inputs=lambda run: [
+        p for p in (run.folder / ANNOTATIONS, run.folder / SAMPLES) if p.name != SAMPLES or p.exists()
+    ],
     settings=lambda r: r.filter.model_dump(mode="json"),
     outputs=(FILTERED,),
     work=_filter,

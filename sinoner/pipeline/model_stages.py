@@ -12,7 +12,8 @@ from typing import Any
 from sinoner import jsonl, resources
 from sinoner.errors import InputError
 from sinoner.pipeline.data_stages import FILTERED, TRAIN, VALIDATION, split
-from sinoner.pipeline.stages import At, Run, Stage
+from sinoner.pipeline.progress import At
+from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
 from sinoner.records import Annotation, Conversation, Prediction, Score
 

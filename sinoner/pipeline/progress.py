@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +22,13 @@ from rich.progress import (
 _EVERY = 15.0
 
 
+class At(Protocol):
+    """Tells the screen how many records there are, a short note, and how many are done (None: as counted)."""
+
+    def __call__(self, total: int, note: str, done: int | None = None, /) -> None:
+        """Tell it."""
+
+
 class Screen:
     """Where a run talks to the person who started it."""
 
@@ -34,21 +42,21 @@ class Screen:
             self.console.print(escape(line), soft_wrap=True)
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[tuple[Callable[[int], None], Callable[[int, str], None]]]:
+    def stage(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
         """Show a stage at work.
 
         Yields:
-            ``tick(n)``, which counts finished records, and ``at(total, note)``, which sets how many there are
-            and a short note.
+            ``tick(n)``, which counts finished records, and ``at(total, note, done)``, which sets how many there
+            are, a short note, and how many are finished.
         """
         if self._quiet:
-            yield (lambda n: None), (lambda total, note: None)
+            yield (lambda n: None), (lambda total, note, done=None: None)
         elif self.console.is_terminal:
             yield from self._bar(name)
         else:
             yield from self._lines(name)
 
-    def _bar(self, name: str) -> Iterator[tuple[Callable[[int], None], Callable[[int, str], None]]]:
+    def _bar(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
         columns = (
             TextColumn("{task.description:<13}"),
             BarColumn(bar_width=24),
@@ -61,21 +69,30 @@ class Screen:
             task = progress.add_task(name, total=None, note="")
             yield (
                 lambda n: progress.advance(task, n),
-                lambda total, note: progress.update(task, total=total, note=escape(note)),
+                lambda total, note, done=None: progress.update(
+                    task, total=total, note=escape(note), completed=done
+                ),
             )
 
-    def _lines(self, name: str) -> Iterator[tuple[Callable[[int], None], Callable[[int, str], None]]]:
+    def _lines(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
         done, total, note, said = 0, 0, "", time.monotonic()
 
         def tick(n: int) -> None:
-            nonlocal done, said
+            nonlocal done
             done += n
+            tell()
+
+        def at(of: int, what: str, so_far: int | None = None, /) -> None:
+            nonlocal total, note, done
+            total, note = of, what
+            if so_far is not None:
+                done = so_far
+                tell()
+
+        def tell() -> None:
+            nonlocal said
             if time.monotonic() - said >= _EVERY:
                 said = time.monotonic()
-                self.say(f"{name}: {done}{f' of {total}' if total else ''} {note}".rstrip())
-
-        def at(of: int, what: str) -> None:
-            nonlocal total, note
-            total, note = of, what
+                self.say(f"{name}: {done}{f' of {total}' if total else ''}{f' · {note}' if note else ''}")
 
         yield tick, at

@@ -10,8 +10,9 @@ from sinoner import __version__, jsonl, models
 from sinoner.errors import InputError
 from sinoner.pipeline.data_stages import FILTERED, TRAIN, VALIDATION
 from sinoner.pipeline.model_stages import ADAPTER
+from sinoner.pipeline.progress import At
 from sinoner.pipeline.reporting import scores
-from sinoner.pipeline.stages import At, Run, Stage
+from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
 from sinoner.records import Annotation, Conversation
 

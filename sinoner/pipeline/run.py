@@ -8,16 +8,16 @@ from pathlib import Path
 from sinoner import jsonl
 from sinoner import recipe as recipes
 from sinoner.errors import InputError, StoppedError
-from sinoner.pipeline import data_stages, model_stages, publishing, reporting
+from sinoner.pipeline import annotating, data_stages, model_stages, publishing, reporting
 from sinoner.pipeline.manifest import Manifest
 from sinoner.pipeline.progress import Screen
-from sinoner.pipeline.stages import Run, Stage, locked, perform, plural, why
+from sinoner.pipeline.stages import Options, Run, Stage, locked, perform, plural, why
 from sinoner.settings import Recipe
 
 RECIPE = "recipe.yaml"
 STAGES: tuple[Stage, ...] = (
     data_stages.CHUNK,
-    data_stages.ANNOTATE,
+    annotating.ANNOTATE,
     data_stages.FILTER,
     data_stages.RETRIEVE,
     data_stages.BUILD,
@@ -52,6 +52,7 @@ def execute(
     force: bool = False,
     upload: bool = False,
     summary: bool = True,
+    options: Options | None = None,
 ) -> Path:
     """Run stages on a run folder; unchanged ones are skipped. The report is written at the end.
 
@@ -62,6 +63,7 @@ def execute(
         force: run them even when nothing changed.
         upload: after the stage ``publish``, upload to the Hub.
         summary: print the closing tables.
+        options: what the stage annotate shall do this one time.
 
     Returns:
         The report.
@@ -70,9 +72,12 @@ def execute(
         StoppedError: Ctrl-C; the same command goes on.
     """
     folder = recipe.folder
+    options = options or Options()
     with locked(folder):
+        kept = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else None
         manifest = Manifest(folder)
-        run = Run(folder, recipe, manifest, screen)
+        run = Run(folder, recipe, manifest, screen, options)
+        at_work = ""
         try:
             for stage in STAGES:
                 if stage.name not in stages:
@@ -80,12 +85,21 @@ def execute(
                 if stage.name == "evaluate" and len(stages) > 1 and not recipe.evaluate.benchmarks:
                     screen.say("evaluate: no benchmark in the recipe, left out")
                     continue
-                perform(run, stage, force)
-                jsonl.write_text(folder / RECIPE, recipes.dump(recipe))  # only settings that worked are kept
+                at_work = stage.name
+                again = stage.name == "annotate" and (options.reparse or bool(options.retry_failed))
+                ran = perform(run, stage, force or again)
+                if ran or not (folder / RECIPE).exists():  # only settings that worked are kept
+                    jsonl.write_text(folder / RECIPE, recipes.dump(recipe))
                 _stop_when_nothing_is_left(run, stage.name)
             if upload:
                 for address in publishing.upload(run):
                     screen.say(f"published: {address}")
+        except InputError:
+            if (
+                kept is not None and at_work == "annotate"
+            ):  # refused settings must not be what the next command uses
+                jsonl.write_text(folder / RECIPE, kept)
+            raise
         except KeyboardInterrupt:
             raise StoppedError(
                 f"stopped; what is done is kept in {folder}. The same command goes on from there"
@@ -137,7 +151,7 @@ def of_corpus(path: str, out: str | None, overrides: Sequence[str] = ()) -> Reci
         tree = of_folder(folder).model_dump(mode="json", exclude_defaults=True, exclude=said_again)
     tree["corpus"] = {"sources": [str(Path(path).resolve()) if Path(path).exists() else path]}
     tree["out"] = str(folder)
-    return recipes.build(tree, overrides)
+    return recipes.resolve(recipes.build(tree, overrides), Path.cwd())
 
 
 def _name(path: str) -> str:

@@ -12,12 +12,24 @@ from typing import Any
 from sinoner import __version__
 from sinoner.errors import InputError
 from sinoner.pipeline.manifest import Entry, Manifest, fingerprint, hash_inputs
-from sinoner.pipeline.progress import Screen
+from sinoner.pipeline.progress import At, Screen
 from sinoner.pipeline.tally import Tally
 from sinoner.settings import Recipe
 
-# Tells the screen how many records there are, and a short note.
-At = Callable[[int, str], None]
+
+@dataclass(frozen=True)
+class Options:
+    """What a command wants of the stage annotate this one time.
+
+    Attributes:
+        new_run: ask anew although the ledger was filled under other settings.
+        reparse: read the answers of the ledger again, ask nobody.
+        retry_failed: failures to ask for again, by reason, or ``all``.
+    """
+
+    new_run: bool = False
+    reparse: bool = False
+    retry_failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Run:
     recipe: Recipe
     manifest: Manifest
     screen: Screen
+    options: Options = Options()
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ def perform(run: Run, stage: Stage, force: bool = False) -> bool:
     seconds = time.perf_counter() - begin
     outputs = hash_inputs(run.folder / name for name in stage.outputs if (run.folder / name).exists())
     entry = Entry(
-        fingerprint=identity,
+        fingerprint=f"incomplete {identity}" if tally.incomplete else identity,
         version=__version__,
         seed=run.recipe.seed,
         inputs={_shown(p, run.folder): digest for p, digest in inputs.items()},
@@ -113,7 +126,7 @@ def plural(word: str) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process.
+    """Hold a run folder for this process, and clear away the half files of one that was killed.
 
     Raises:
         InputError: another process holds it (says which), or the folder cannot be made.
@@ -141,6 +154,9 @@ def locked(folder: Path) -> Iterator[None]:
         handle.truncate()
         handle.write(str(os.getpid()))
         handle.flush()
+        for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
+            if part.is_file():
+                part.unlink()
         yield
 
 

@@ -23,6 +23,7 @@ class Tally:
     def __init__(self, folder: Path, stage: str, tick: Callable[[int], None]) -> None:
         self.made: dict[str, int] = {}
         self.reasons: dict[str, int] = {}
+        self.incomplete = False  # some input is still to be worked on: the stage runs again next time
         self._in: dict[Unit, int] = {}
         self._out: dict[Unit, int] = {}
         self._rejected: dict[Unit, int] = {}

@@ -1,10 +1,13 @@
 """Annotating through an endpoint from the command line: a real HTTP server on the loopback, the real client."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from chat_server import KEY, ChatServer, answer, no_balance, server_error, unknown_model, wrong_key
+from chat_server import KEY, ChatServer, answer, error, no_balance, server_error, unknown_model, wrong_key
 from typer.testing import CliRunner, Result
 
 from sinoner.cli.app import app
@@ -27,10 +30,15 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def annotate(corpus: Path, server: ChatServer, *words: str) -> Result:
-    flags = ["--out", str(corpus.parent / "run"), "--model", "m", "--base-url", server.url, *words]
+    flags = ["--out", str(corpus.parent / "run"), "--model", "m", "--base-url", server.url, "llm.output=text"]
     return CliRunner().invoke(
-        app, ["annotate", str(corpus), *flags], env=server.env(), catch_exceptions=False
+        app, ["annotate", str(corpus), *flags, *words], env=server.env(), catch_exceptions=False
     )
+
+
+def rows(corpus: Path, name: str) -> list[dict[str, Any]]:
+    lines = (corpus.parent / "run" / name).read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def kept(corpus: Path) -> bytes:
@@ -47,17 +55,15 @@ def test_a_corpus_is_labelled_and_a_second_run_asks_nothing(corpus: Path) -> Non
         again = annotate(corpus, server, "--force")
         assert again.exit_code == 0, again.output
         assert len(server.requests) == 4
-    rows = [json.loads(x) for x in (corpus.parent / "run/annotations.jsonl").read_text("utf-8").splitlines()]
-    assert [r["passage"]["id"] for r in rows] == ["d0#0", "d1#0", "d2#0"]
-    assert rows[0]["by"] == "m@extract.zh.v1"
-    assert [e["surface"] for e in rows[0]["entities"]] == ["张伟", "北京"]
-    assert rows[2]["entities"] == []
-    rejects = [
-        json.loads(x) for x in (corpus.parent / "run/rejects/annotate.jsonl").read_text("utf-8").splitlines()
-    ]
+    found = rows(corpus, "annotations.jsonl")
+    assert [r["passage"]["id"] for r in found] == ["d0#0", "d1#0", "d2#0"]
+    assert found[0]["by"] == "m@extract.zh.v1"
+    assert [e["surface"] for e in found[0]["entities"]] == ["张伟", "北京"]
+    assert found[2]["entities"] == []
+    rejects = rows(corpus, "rejects/annotate.jsonl")
     assert {(r["id"], r["unit"], r["reason"]) for r in rejects} == {
         ("d1#0", "entity", "not_in_passage"),
-        ("d3#0", "passage", "unparsed"),
+        ("d3#0", "passage", "refused"),
     }
     assert KEY.encode() not in kept(corpus)
 
@@ -99,7 +105,7 @@ def test_a_passing_error_is_tried_again_and_a_lasting_one_is_a_reject(corpus: Pa
     assert "1 transient" in result.stderr
 
 
-def test_an_edited_prompt_file_is_asked_anew(corpus: Path) -> None:
+def test_an_edited_prompt_file_is_asked_anew_when_that_is_wanted(corpus: Path) -> None:
     prompt = corpus.parent / "mine.yaml"
     text = "id: mine\nlang: zh\nsystem: s\nuser: '标注：{text}'\n"
     prompt.write_text(text, encoding="utf-8")
@@ -108,5 +114,54 @@ def test_an_edited_prompt_file_is_asked_anew(corpus: Path) -> None:
         assert annotate(corpus, server, f"annotate.prompt={prompt}").exit_code == 0
         assert len(server.requests) == 4
         prompt.write_text(text.replace("标注", "抽取"), encoding="utf-8")
-        assert annotate(corpus, server, f"annotate.prompt={prompt}").exit_code == 0
+        refused = annotate(corpus, server, f"annotate.prompt={prompt}")
+        assert refused.exit_code == 2
+        assert re.search(r"annotate\.prompt \(zh\): 'mine \w{8}' → 'mine \w{8}'\n", refused.stderr)
+        assert "--new-run" in refused.stderr
+        assert len(server.requests) == 4
+        assert annotate(corpus, server, f"annotate.prompt={prompt}", "--new-run").exit_code == 0
         assert len(server.requests) == 8
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again(corpus: Path) -> None:
+    chatter = answer("实体很多，见下。")
+    script = {
+        **ANSWERS,
+        TEXTS[3]: answer("[]"),
+        TEXTS[0]: chatter,
+        "上一个回答": [answer("见上。"), ANSWERS[TEXTS[0]]],
+    }
+    with ChatServer(script) as server:
+        result = annotate(corpus, server)
+        assert result.exit_code == 0, result.output
+        asked = [r.body["messages"] for r in server.requests if TEXTS[0] in str(r.body)]
+    assert [len(messages) for messages in asked] == [2, 4, 4]
+    assert [m["content"] for m in asked[1][1:3]] == [asked[0][1]["content"], "实体很多，见下。"]
+    assert rows(corpus, "annotations.jsonl")[0]["entities"][0]["surface"] == "张伟"
+
+
+def test_what_never_can_be_read_is_a_reject(corpus: Path) -> None:
+    with ChatServer(
+        {**ANSWERS, TEXTS[0]: answer("实体很多，见下。"), "上一个回答": answer("见上。")}
+    ) as server:
+        assert annotate(corpus, server).exit_code == 0
+        assert sum(TEXTS[0] in str(r.body) for r in server.requests) == 3
+    assert ("d0#0", "unparsed") in {(r["id"], r["reason"]) for r in rows(corpus, "rejects/annotate.jsonl")}
+
+
+def test_the_answer_format_is_found_out_once(corpus: Path) -> None:
+    def formats(server: ChatServer) -> Counter[str]:
+        return Counter(r.body.get("response_format", {}).get("type", "text") for r in server.requests)
+
+    listed = answer('{"entities": [{"mention": "张伟", "type": "人名"}]}')
+    with ChatServer(default=listed) as server:
+        assert annotate(corpus, server, "llm.output=auto").exit_code == 0
+        assert formats(server) == {"json_schema": 5}
+        assert annotate(corpus, server, "llm.output=auto", "--force").exit_code == 0
+        assert formats(server) == {"json_schema": 5}
+    assert rows(corpus, "annotations.jsonl")[0]["by"] == "m@extract_json.zh.v1"
+    with ChatServer(
+        {**ANSWERS, "王明在上海工作。": error(400, "response_format is not supported")}
+    ) as server:
+        assert annotate(corpus, server, "llm.output=auto", f"out={corpus.parent / 'other'}").exit_code == 0
+        assert formats(server) == {"json_schema": 1, "json_object": 1, "text": 4}

@@ -195,6 +195,19 @@ def test_settings_of_a_run_folder_are_kept(corpus: Path, tmp_path: Path) -> None
         runs.of_folder(tmp_path)
 
 
+def test_settings_that_were_refused_are_not_kept(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    execute(recipe(corpus, out))
+    before = (out / "recipe.yaml").read_bytes()
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    with pytest.raises(InputError, match="annotate.samples=2"):
+        execute(recipe(corpus, out, "annotate.by=llm", "llm.model=m", "annotate.samples=2"))
+    assert (out / "recipe.yaml").read_bytes() == before
+    assert skipped(execute(runs.of_folder(out))) == set(DATA)
+
+
 def test_rejects_are_kept_with_reason(corpus: Path, tmp_path: Path) -> None:
     with corpus.open("a", encoding="utf-8") as file:
         file.write('oops\n{"no": "text"}\n')

@@ -1,0 +1,195 @@
+"""Model text → mentions, or the reason it cannot be read. Strict: what is not well formed is not read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sinoner.answers.literals import Open, pieces, whole_value
+
+Pair = tuple[str, str]
+
+SURFACE_KEYS = ("mention", "surface", "text", "name", "entity", "实体", "实体名称", "名称")
+TYPE_KEYS = ("type", "label", "category", "entity_type", "类别", "实体类别", "类型", "实体类型")
+FIELDS = frozenset((*SURFACE_KEYS, *TYPE_KEYS))
+
+
+class Mentions(NamedTuple):
+    """Parsed (mention, type) pairs in the order of the answer, and the reason there are none, or not all."""
+
+    pairs: tuple[Pair, ...]
+    reason: str | None = None
+    repaired: bool = False
+
+
+class Surfaces(NamedTuple):
+    """Parsed surfaces of an answer to one type query, or the reason there are none."""
+
+    surfaces: tuple[str, ...]
+    reason: str | None = None
+
+
+def parse_mentions(answer: str) -> Mentions:
+    """Read an annotation answer: lists of ``{mention: type}``, of pairs, or of ``{"mention": …, "type": …}``.
+
+    All lists and objects of the answer count, so one line per entity is read as well. Of a list that the end of
+    the answer cuts off, the items before the cut are given; of one that does not read, nothing.
+
+    Reasons: ``empty_answer``, ``unparsed`` (no list of mentions, or a broken one), ``truncated`` (a list that
+    never ends; ``pairs`` has its complete items), ``refused`` (no list, but an apology).
+    """
+    text = spoken(answer)
+    if not text:
+        return Mentions((), "empty_answer")
+    whole = _pairs(whole_value(text))
+    if whole is not None:
+        return Mentions(tuple(whole))
+    pairs: list[Pair] = []
+    read, never = False, False
+    for piece in pieces(text):
+        if piece.state == "cut":
+            return Mentions((*pairs, *_salvage(piece.value)), "truncated")
+        if piece.state == "read":
+            found = _pairs(piece.value)
+            read = read or found is not None
+            pairs.extend(found or ())
+        elif _LISTED.match(text, piece.start):
+            # Not even the lists beside it are taken: half an answer is no answer.
+            return Mentions((), "unparsed" if piece.state == "broken" or _closes(text) else "truncated")
+        else:
+            never = never or piece.state == "endless"
+    if read:
+        return Mentions(tuple(pairs))
+    if never and not _closes(text):
+        return Mentions((), "truncated")
+    return Mentions((), "refused" if len(text) < _LONGEST_REFUSAL and _REFUSAL.match(text) else "unparsed")
+
+
+def parse_surfaces(answer: str) -> Surfaces:
+    """Read the answer to one type query: the first list of strings in it.
+
+    Reasons: ``empty_answer``, ``unparsed``, ``truncated``.
+    """
+    text = spoken(answer)
+    if not text:
+        return Surfaces((), "empty_answer")
+    ends = True
+    for piece in pieces(text):
+        if (
+            isinstance(piece.value, list)
+            and piece.state == "read"
+            and all(isinstance(x, str) for x in piece.value)
+        ):
+            return Surfaces(tuple(dict.fromkeys(piece.value)))
+        ends = ends and piece.state not in ("cut", "endless")
+    return Surfaces((), "unparsed" if ends else "truncated")
+
+
+# What begins like a list of mentions, and not like a note in brackets.
+_LISTED = re.compile(r"""[\[{]\s*["'“‘\[{]|\[\s*\(\s*["'“‘]""")
+
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>")
+# A thought's end stands on a line of its own or before a list; inside a mention it is a mention's text.
+_THOUGHT_ENDS = re.compile(
+    r"\n[ \t\r]*</(?:think|thinking|reasoning)>|</(?:think|thinking|reasoning)>[ \t\r]*(?=[\n\[{`])"
+)
+
+
+def spoken(answer: str) -> str:
+    """The answer without its reasoning; a chat template may have swallowed ``<think>``, a limit ``</think>``."""
+    text = answer.strip()
+    if "<" not in text:
+        return text
+    if opened := _THOUGHT.match(text):
+        return text.partition(f"</{opened[1]}>")[2].strip()
+    return _THOUGHT_ENDS.split(text)[-1].strip()
+
+
+# Short answers that begin by saying that the model will not. "No entities can be found" says something else.
+_LONGEST_REFUSAL = 400
+_WILL_NOT = r"(?:无法|不能|不可以|不便|没办法|拒绝)(?!.{0,16}(?:找到|发现|识别|提取|抽取|检测|确定|判断))"
+_CANNOT = (
+    r"(?:can['’]?t|cannot|can[ ]not|unable[ ]to|not[ ]able[ ]to|won['’]?t|will[ ]not)\b"
+    r"(?!.{0,12}[ ](?:find|identify|see|detect|locate|extract|determine))"
+)
+_HELP = r"(?:assist|help|provide|comply|fulfil|complete|continue|engage|process|support|create|generate|do[ ]that)"
+_REFUSAL = re.compile(
+    rf"""[\s*"“]*(?:
+      (?:(?:非常|很|十分|真的)?(?:抱歉|对不起|遗憾)|不好意思)[^。！？\n]{{0,30}}?{_WILL_NOT}
+    | 我{_WILL_NOT}(?:为[您你])?(?:协助|帮助|提供|回答|完成|处理|满足|继续|参与|讨论|生成)
+    | 作为一?[个名款]?[^。！？\n]{{0,20}}(?:语言模型|人工智能|AI|助手)[^。！？\n]{{0,40}}?{_WILL_NOT}
+    | (?:i['’]?\ ?a?m\ (?:very\ |so\ )?sorry|sorry|i\ apologi[sz]e|unfortunately)[^.!?\n]{{0,40}}?{_CANNOT}
+    | i(?:\ am|['’]m)?\ {_CANNOT}\ {_HELP}
+    | as\ an?\ [^.!?\n]{{0,20}}(?:ai|language\ model)\b[^.!?\n]{{0,60}}?{_CANNOT}
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def _salvage(stack: Sequence[Open]) -> list[Pair]:
+    """The pairs that are complete in a list or an object that is cut off."""
+    outer = stack[0].items
+    if stack[0].closer != "}":
+        return _pairs(outer) or []
+    members = dict(zip(outer[::2], outer[1::2], strict=False))
+    if len(stack) > 1 and any(isinstance(x, (list, dict)) for x in stack[1].items):
+        members[outer[-1]] = stack[1].items  # the list of mentions in an object, and not a list of types
+    # One field of a mention without the others says nothing.
+    return _nested(members) or ([] if not FIELDS.isdisjoint(outer[::2]) else _from_object(members))
+
+
+def _pairs(value: Any) -> list[Pair] | None:
+    """(mention, type) pairs of a parsed value; None when it is not a list of mentions at all."""
+    if isinstance(value, dict):
+        if (nested := _nested(value)) is not None:
+            return nested
+        value = [value]
+    if not isinstance(value, list):
+        return None
+    pairs: list[Pair] = []
+    for item in value:
+        if isinstance(item, dict):
+            pairs.extend(_from_object(item))
+        elif (
+            isinstance(item, list)
+            and len(item) == 2
+            and isinstance(item[0], str)
+            and isinstance(item[1], str)
+        ):
+            pairs.append((item[0], item[1]))
+    return pairs if pairs or not value else None
+
+
+def _nested(value: dict[Any, Any]) -> list[Pair] | None:
+    """The pairs of the list of mentions that an object holds under a key such as "entities"."""
+    for inner in value.values():
+        if isinstance(inner, list):
+            pairs = _pairs(inner)
+            if pairs is not None and (pairs or len(value) == 1):
+                return pairs
+    return None
+
+
+def _from_object(item: dict[Any, Any]) -> list[Pair]:
+    """The pairs of one object: of its mention and type fields if it has both, else key by key."""
+    fields = item
+    if not FIELDS.isdisjoint(item):
+        mention_key = next((k for k in SURFACE_KEYS if isinstance(item.get(k), str)), None)
+        type_key = next((k for k in TYPE_KEYS if k in item and k != mention_key), None)
+        if mention_key is not None and type_key is not None:
+            fields = {item[mention_key]: item[type_key]}
+    return [
+        (mention, kind)
+        for mention, types in fields.items()
+        if isinstance(mention, str) and mention.strip()
+        for kind in (types if isinstance(types, list) else (types,))
+        if isinstance(kind, str)
+    ]
+
+
+def _closes(text: str) -> bool:
+    """Whether a broken list ends all the same: after its last bracket comes nothing, or a line without another."""
+    end = max(map(text.rfind, "]}］｝"))
+    rest = text[end + 1 :].lstrip(" \t`")
+    return end >= 0 and rest[:1] in ("", "\n", "\r") and not re.search(r"""["“{[]""", rest)

@@ -1,0 +1,293 @@
+"""The stage annotate: hand-made labels, an embedded annotator, or an LLM with its ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from sinoner import jsonl
+from sinoner.errors import InputError
+from sinoner.pipeline.data_stages import ANNOTATIONS, HUMAN, PASSAGES, SAMPLES
+from sinoner.pipeline.progress import At
+from sinoner.pipeline.stages import Run, Stage
+from sinoner.pipeline.tally import Tally
+from sinoner.prompts import prompt_path
+from sinoner.records import Annotation, Lang, Passage, Reject
+from sinoner.settings import Recipe
+
+if TYPE_CHECKING:
+    from sinoner.annotate.asking import Asking
+    from sinoner.llm.client import Client
+    from sinoner.llm.ledger import Ledger
+    from sinoner.llm.meter import Meter
+
+LEDGER = "ledger.sqlite"
+
+
+def _annotate(run: Run, tally: Tally, at: At) -> None:
+    recipe = run.recipe
+    human: dict[str, Annotation] = {}
+    if recipe.annotate.keep_human:
+        human = {a.passage.id: a for a in jsonl.read_records(run.folder / HUMAN, Annotation)}
+    total = run.manifest.entries["chunk"].made.get("passage", 0)
+    at(total, "")
+
+    def waiting() -> Iterator[Passage]:
+        return (p for p in jsonl.read_records(run.folder / PASSAGES, Passage) if p.id not in human)
+
+    if next(waiting(), None) is None:  # all annotations came with the corpus
+        annotated: Iterable[Annotation | Reject] = ()
+    elif recipe.annotate.by == "llm":
+        annotated = _by_llm(run, waiting, total - len(human), tally, at)
+    else:
+        from sinoner.annotate.offline import annotate_offline
+
+        annotated = annotate_offline(waiting(), recipe.annotate.by)
+    with jsonl.AtomicFile(run.folder / ANNOTATIONS) as file:
+        for annotation in human.values():
+            _keep(annotation, file, tally)
+        for item in annotated:
+            if isinstance(item, Annotation):
+                _keep(item, file, tally)
+            else:
+                tally.take(item.unit)
+                tally.reject(item)
+
+
+def _keep(annotation: Annotation, file: jsonl.AtomicFile, tally: Tally) -> None:
+    file.record(annotation)
+    tally.take("passage")
+    tally.give("passage")
+    tally.take("entity", len(annotation.entities))
+    tally.give("entity", len(annotation.entities))
+
+
+# by an LLM -------------------------------------------------------------------------------------------------------
+
+
+def _by_llm(
+    run: Run, passages: Callable[[], Iterator[Passage]], total: int, tally: Tally, at: At
+) -> Iterator[Annotation | Reject]:
+    from sinoner.annotate.engine import NOT_ASKED, read_back
+    from sinoner.annotate.formats import known_outputs
+    from sinoner.llm.client import clients
+    from sinoner.llm.ledger import Ledger
+
+    recipe = run.recipe
+    _known_failures(run.options.retry_failed)
+    _not_in_the_run(run)
+    found = [] if run.options.reparse else clients(recipe.llm)
+    with Ledger(run.folder / LEDGER) as ledger:
+        asking = asking_of(recipe)
+        _same_questions(run, asking, ledger)
+        if not run.options.reparse:
+            asking = _collect(run, passages, total, asking, found, ledger, at)
+        elif not ledger.usage()[0]:
+            raise InputError(f"{run.folder / LEDGER}: has no answer yet; run it without --reparse")
+        else:
+            asking = known_outputs(asking, ledger)
+        at(total, "writing", 0)
+        several = len(asking.rounds) > 1
+        (run.folder / SAMPLES).unlink(missing_ok=True)
+        with jsonl.AtomicFile(run.folder / SAMPLES) if several else contextlib.nullcontext() as samples:
+            for reading in read_back(passages(), asking, ledger):
+                tally.incomplete |= (
+                    isinstance(reading.outcome, Reject) and reading.outcome.reason == NOT_ASKED
+                )
+                yield reading.outcome
+                yield from reading.rejects
+                if samples is not None:
+                    for sample in reading.samples:
+                        samples.record(sample)
+                        tally.make("sample")
+        answers, prompt, completion = ledger.usage()
+        tally.make("answer in the ledger", answers)
+        tally.make("prompt token", prompt)
+        tally.make("completion token", completion)
+
+
+def _collect(
+    run: Run,
+    passages: Callable[[], Iterator[Passage]],
+    total: int,
+    asking: Asking,
+    found: list[Client],
+    ledger: Ledger,
+    at: At,
+) -> Asking:
+    """Ask what the ledger does not have, online or in batches, and say what it costs."""
+    from sinoner.annotate.engine import collect
+    from sinoner.annotate.service import Service
+    from sinoner.llm.costs import account
+    from sinoner.llm.meter import Meter
+    from sinoner.llm.pricing import format_money
+
+    recipe = run.recipe
+    if lost := ledger.recover():
+        run.screen.say(
+            f"annotate: {lost} requests were in flight when the last run was killed; they may have been paid"
+        )
+    spending = account(recipe.annotate, recipe.llm, found, ledger.spent())
+    meter = Meter(total=total, cost=spending.spent, before=spending.spent, currency=spending.costs.currency)
+    tell = _teller(meter, total, at)
+    stop: list[Callable[[], None]] = []
+    service = Service(found, ledger, spending, meter, tell, stop.append)
+    try:
+        with _graceful(lambda: [ask() for ask in stop[-1:]], run):
+            if recipe.annotate.mode == "batch":
+                from sinoner.annotate.batches import collect_in_batches
+
+                asking = collect_in_batches(
+                    passages, asking, service, run.folder / "batches", run.options.retry_failed
+                )
+            else:
+                asking = collect(passages(), asking, service, run.options.retry_failed)
+    finally:
+        cost = f", {format_money(meter.cost, meter.currency)} so far" if meter.currency else ""
+        again = "; --retry-failed KIND asks for the failed ones again" if meter.failed else ""
+        run.screen.say(
+            f"annotate: {meter.done} done, {meter.failed} failed, {meter.waiting} waiting"
+            f" ({meter.answers} answers in this run, {meter.tokens:,} tokens{cost}){again}"
+        )
+    return asking
+
+
+def _teller(meter: Meter, total: int, at: At) -> Callable[[], None]:
+    """Shows the meter, the part of the passages that is done as the bar."""
+
+    def tell() -> None:
+        at(total, meter.line(), meter.ended)
+
+    return tell
+
+
+def asking_of(recipe: Recipe) -> Asking:
+    """What the passages of a recipe are asked with.
+
+    Raises:
+        InputError: settings that contradict each other, or a gold file that cannot be read.
+    """
+    from sinoner.annotate.asking import Asking
+    from sinoner.annotate.demonstrations import Demonstrations
+    from sinoner.corpus.benchmarks import load_gold
+    from sinoner.llm.client import identity
+
+    settings = recipe.annotate
+    if settings.samples > 1 and recipe.llm.temperature == 0:
+        raise InputError(
+            f"annotate.samples={settings.samples}: at temperature 0 all answers are the same; set llm.temperature=0.7"
+        )
+    shown = None
+    if settings.demonstrations:
+        shown = Demonstrations(load_gold(settings.demonstrations).annotations, settings.shots)
+    return Asking(settings, recipe.llm, identity(recipe.llm), demonstrations=shown)
+
+
+def _known_failures(given: Iterable[str]) -> None:
+    """A misspelt reason would ask nothing again and say nothing."""
+    from sinoner.annotate.interview import FAILURES
+
+    for word in given:
+        if word != "all" and word not in FAILURES:
+            raise InputError(
+                f"--retry-failed {word}: there is no such failure; it is all, {', '.join(FAILURES)}"
+            )
+
+
+def _not_in_the_run(run: Run) -> None:
+    """A key file belongs outside the run folder, which is kept, shared and published."""
+    llm = run.recipe.llm
+    for name in (llm.api_key_file, *(e.api_key_file for e in llm.endpoints)):
+        if name and run.folder.resolve() in Path(name).expanduser().resolve().parents:
+            raise InputError(
+                f"{name}: a key file inside the run folder would be shared with it; move it elsewhere"
+            )
+
+
+def _same_questions(run: Run, asking: Asking, ledger: Ledger) -> None:
+    """Refuse to ask everything anew because a setting changed unnoticed.
+
+    Raises:
+        InputError: the ledger was filled under other settings, each of which is said.
+    """
+    from sinoner.annotate.engine import asked_with, settings_changed
+
+    fields = asked_with(asking, run.recipe.llm)
+    earlier = ledger.runs()
+    if fields in earlier:
+        return
+    if earlier and any(ledger.usage()) and not run.options.new_run:
+        lines = "\n".join(f"  {line}" for line in settings_changed(earlier[-1], fields))
+        moved = ""
+        if earlier[-1].get("endpoint") != fields["endpoint"]:
+            moved = f"; if only the address changed, add llm.name={earlier[-1].get('endpoint')}"
+        raise InputError(
+            f"{run.folder / LEDGER}: its {ledger.usage()[0]} answers were given under other settings:\n{lines}\n"
+            f"go back to those, or ask anew with --new-run (the old answers stay in the ledger){moved}"
+        )
+    if not run.options.reparse:
+        ledger.add_run(fields)
+
+
+@contextlib.contextmanager
+def _graceful(stop: Callable[[], object], run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM let the requests in flight arrive; the second time nothing is waited for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        if not stop():
+            raise KeyboardInterrupt
+        run.screen.say("annotate: stopping; waiting for the requests in flight (once more: stop at once)")
+
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What the annotations depend on; how fast and how dear they come is left out."""
+    only_how = {
+        "mode", "max_cost", "max_tokens", "max_failure_rate", "batch_requests", "batch_mb", "batch_poll",
+    }  # fmt: skip
+    if recipe.annotate.by != "llm":
+        return recipe.annotate.model_dump(mode="json", include={"by", "keep_human"})
+    settings = recipe.annotate.model_dump(mode="json", exclude=only_how | {"demonstrations"})
+    kept = {"model", "more_models", "name", "temperature", "max_tokens", "output", "extra"}
+    settings["llm"] = recipe.llm.model_dump(mode="json", include=kept)
+    if recipe.llm.name is None:
+        settings["llm"]["base_url"] = (
+            recipe.llm.endpoints[0].base_url if recipe.llm.endpoints else recipe.llm.base_url
+        )
+    return settings
+
+
+def _inputs(run: Run) -> list[Path]:
+    """Passages and hand-made labels; an LLM's answers depend on what its prompt and gold files say as well."""
+    paths = [run.folder / PASSAGES, run.folder / HUMAN]
+    settings = run.recipe.annotate
+    if settings.by != "llm":
+        return paths
+    langs: list[Lang] = ["zh", "en"]
+    names = [settings.prompt, "guidance", *(["extract_json"] if settings.prompt == "extract" else [])]
+    paths += [prompt_path(name, lang) for name in names for lang in langs]
+    return paths + ([Path(settings.demonstrations)] if settings.demonstrations else [])
+
+
+ANNOTATE = Stage(
+    name="annotate",
+    inputs=_inputs,
+    settings=_settings,
+    outputs=(ANNOTATIONS, SAMPLES),
+    work=_annotate,
+    after="chunk",
+)

@@ -1,0 +1,86 @@
+"""Annotating through an endpoint inside a test: the real engine with its real ledger, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sinoner.annotate.asking import Asking
+from sinoner.annotate.demonstrations import Demonstrations
+from sinoner.annotate.engine import Reading, collect, read_back
+from sinoner.annotate.formats import known_outputs
+from sinoner.annotate.service import Service
+from sinoner.llm.client import clients, identity
+from sinoner.llm.costs import account
+from sinoner.llm.ledger import Ledger
+from sinoner.llm.meter import Meter
+from sinoner.records import Annotation, Passage, Reject
+from sinoner.settings import AnnotateSettings, LlmSettings
+
+CANARY = "sk-canary-8d1f0000"
+ENVIRON = {"OPENAI_API_KEY": CANARY}
+
+
+def passage(text: str = "王明在上海。", n: int = 0, lang: str = "zh") -> Passage:
+    return Passage(id=f"d{n}#0", text=text, source="s", lang=lang)  # type: ignore[arg-type]
+
+
+def numbered(count: int) -> list[Passage]:
+    return [passage(f"王明在第{n}街。", n) for n in range(count)]
+
+
+class Annotating:
+    """Settings and a ledger; each ``collect`` is a run of its own. Attributes of the last one: ``meter``, ``asking``."""
+
+    def __init__(
+        self, url: str, folder: Path, *, gold: Sequence[Annotation] = (), **settings: object
+    ) -> None:
+        of_llm = {k: v for k, v in settings.items() if k in LlmSettings.model_fields and k != "max_tokens"}
+        if "answer_tokens" in settings:
+            of_llm["max_tokens"] = settings["answer_tokens"]
+        of_annotate = {k: v for k, v in settings.items() if k in AnnotateSettings.model_fields}
+        where = {} if "endpoints" in of_llm else {"base_url": url}
+        self.llm = LlmSettings.model_validate(
+            {"model": "m", **where, "output": "text", "timeout": 10, "max_attempts": 2, **of_llm}
+        )
+        self.settings = AnnotateSettings.model_validate({"max_failure_rate": 1, **of_annotate})
+        self.path = folder / "ledger.sqlite"
+        self.gold = gold
+        self.meter = Meter()
+
+    def asked(self) -> Asking:
+        shown = Demonstrations(self.gold, self.settings.shots) if self.gold else None
+        return Asking(self.settings, self.llm, identity(self.llm, ENVIRON), demonstrations=shown)
+
+    def collect(self, passages: Iterable[Passage], retry: Sequence[str] = ()) -> Asking:
+        """Ask; returns the questions with their answer formats."""
+        with Ledger(self.path) as ledger:
+            ledger.recover()
+            found = clients(self.llm, ENVIRON)
+            self.meter = Meter()
+            spending = account(self.settings, self.llm, found, ledger.spent())
+            self.account = spending
+            self.asking = collect(passages, self.asked(), Service(found, ledger, spending, self.meter), retry)
+        return self.asking
+
+    def readings(self, passages: Iterable[Passage]) -> list[Reading]:
+        """What the ledger says, without asking."""
+        with Ledger(self.path) as ledger:
+            asking = known_outputs(self.asked(), ledger)
+            return list(read_back(passages, asking, ledger))
+
+    def run(self, passages: Sequence[Passage], retry: Sequence[str] = ()) -> list[Annotation | Reject]:
+        """Ask and read back."""
+        self.collect(passages, retry)
+        return [x for r in self.readings(passages) for x in (r.outcome, *r.rejects)]
+
+
+def held(folder: Path) -> int:
+    """Accepted answers in the ledger."""
+    with Ledger(folder / "ledger.sqlite") as ledger:
+        return ledger.usage()[0]
+
+
+def files(folder: Path) -> bytes:
+    """All bytes of the ledger, its journal included."""
+    return b"".join(p.read_bytes() for p in sorted(folder.glob("ledger.sqlite*")))

@@ -1,0 +1,592 @@
+"""An OpenAI-compatible server on the loopback, in a process of its own, that fails in every way on request.
+
+It gives each passage the answer of ``answer_for``. Which attempts at a passage fail, how, and how long an answer
+takes follow from the seed, the passage and the number of earlier attempts at it; attempts that were turned away
+by a limit (``cap``, ``rpm``, ``tpm``) do not count. A passage may name its own fault: ``⟦hang⟧`` always,
+``⟦http_500*2⟧`` at the first two attempts; several marks take effect one after the other.
+
+    with FaultServer(median=0.2, faults={"http_500": 0.05}) as server:
+        subprocess.run(["sinoner", "annotate", …, "--base-url", server.url], env={**os.environ, **server.env()})
+        assert server.stats()["repeated"] == 0
+
+The same from a shell: ``python tests/fault_server.py --port 8000 '{"cap": 16}'``; it ends when its stdin does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import http.client
+import json
+import math
+import os
+import re
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from aiohttp import web
+from fault_batches import Batches
+
+KEY = "sk-stand-in-0123456789"
+MARKER = re.compile("文本：|Passage: ")
+MARK = re.compile(r"⟦(\w+)(?:\*(\d+))?⟧")
+MENTION = re.compile(r"王明|上海|第\d+街|Marie Curie|Warsaw")
+TYPES = {"王明": "人名", "上海": "地点", "Marie Curie": "person", "Warsaw": "city"}
+NORMAL = statistics.NormalDist()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the server does; every one of them can be changed while it runs, except ``life``."""
+
+    seed: int = 0
+    life: float = 1800.0  # seconds until the process ends in any case
+    models: tuple[str, ...] = ("m",)
+    median: float = 0.0  # seconds to an answer, lognormal
+    sigma: float = 0.5
+    cap: int = 0  # requests in flight; 0: any number
+    rpm: int = 0  # requests in ``minute`` seconds; 0: any number
+    tpm: int = 0
+    minute: float = 60.0
+    retry_after: str = "1"  # with every rate limit; "": no such header
+    faults: Mapping[str, float] = field(default_factory=dict)  # name -> probability
+    fault_attempts: int = 1  # random faults strike that many first attempts; 0: any attempt
+    length_limit: int = 1024
+    formats: tuple[str, ...] = ("json_schema", "json_object", "text")
+    ignore_formats: bool = False
+    dead: bool = False  # connections of /v1 are reset
+    down_until: float = 0.0  # the same until time.time() gets there
+    record: bool = False
+    batch_delay: float = 0.2  # seconds until a batch is complete
+    batch_fraction: float = 1.0  # share of the lines that are done before the batch expires
+    batch_bad: int = -1  # so many first batches expire; -1: all
+    batch_max_requests: int = 0
+    batch_no_metadata: bool = False
+    batch_duplicate: bool = False  # every third line comes twice
+    drop_after_create: bool = False  # once: the batch is made, the answer is lost
+    drop_after_upload: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.faults) - FAULTS:
+            raise ValueError(f"unknown faults: {sorted(unknown)}")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer before it is sent. ``usage``: prompt and completion tokens."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    usage: tuple[int, int] | None = None
+    healthy: bool = False
+
+
+def error(status: int, message: str, code: str | None = None, kind: str | None = None, **more: Any) -> Reply:
+    """An error answer in OpenAI's shape."""
+    return Reply(status, _json({"error": {"message": message, "type": kind or code, "code": code, **more}}))
+
+
+def _json(tree: object) -> bytes:
+    return json.dumps(tree, ensure_ascii=False).encode()
+
+
+PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
+ERRORS: dict[str, tuple[Reply, ...]] = {  # of several, the passage decides
+    "http_500": (error(500, "The server had an error while processing your request.", None, "server_error"),),
+    "http_502": (Reply(502, PAGE.format("502 Bad Gateway").encode(), "text/html"),),
+    "http_503": (error(503, "The engine is currently overloaded.", "overloaded", "server_error"),),
+    "rate_limit": (error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests"),),
+    "rate_limit_zh": (
+        error(429, "您当前使用该API的并发数过高，请降低并发，或联系客服增加限额。", "1302"),
+        error(400, "您当前使用该API的并发数过高，请降低并发，或联系客服增加限额。", "1302"),
+    ),
+    "wrong_type": (Reply(200, PAGE.format("Sign in to the network").encode(), "text/html"),),
+    "content_filter_en": (
+        error(
+            400,
+            "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+            "content_filter",
+            param="prompt",
+            innererror={"code": "ResponsibleAIPolicyViolation"},
+        ),
+    ),
+    "content_filter_zh": (error(400, "输入数据可能包含不当内容。", "data_inspection_failed"),),
+    "quota_en": (error(429, "You exceeded your current quota.", "insufficient_quota"),),
+    "quota_zh": (
+        error(402, "账户余额不足，请充值后重试。"),
+        error(403, "账户余额不足，请充值后重试。", "1113"),
+    ),
+    "auth": (error(401, "Incorrect API key provided: {key}.", "invalid_api_key", "invalid_request_error"),),
+    "context_length": (
+        error(400, "This model's maximum context length is 4096 tokens.", "context_length_exceeded"),
+    ),
+}
+CONTENTS = {  # fault -> content and finish_reason
+    "content_filter_finish": ("", "content_filter"),
+    "unparsed": ("好的，我来看看这段文本。", "stop"),
+    "refused": ("很抱歉，我不能协助处理这个请求。", "stop"),
+    "whitespace": ("\n" * 2000, "length"),
+    "empty": ("", "stop"),
+}
+BROKEN = {"reset_midway", "drip", "truncated_json"}  # a healthy answer that does not arrive whole
+LINE_FAULTS = {*BROKEN, "hang", "reset", "wrong_type", "slow"}  # of a connection, so not in batches
+FAULTS = {*ERRORS, *CONTENTS, *LINE_FAULTS, "length", "think", "fenced", "echo_key"}
+AT_ONCE = {"rate_limit", "rate_limit_zh", "quota_en", "quota_zh", "auth", "hang"}  # without the latency
+
+
+def answer_for(passage: str) -> list[tuple[str, str]]:
+    """The right answer for a passage: mentions and types in the order of the text, each once."""
+    return [(m, TYPES.get(m, "街道")) for m in dict.fromkeys(MENTION.findall(passage))]
+
+
+@lru_cache(100_000)
+def content_for(passage: str, form: str) -> str:
+    """``answer_for`` as the response format wants it."""
+    pairs = answer_for(passage)
+    if form == "text":
+        return json.dumps([{mention: kind} for mention, kind in pairs], ensure_ascii=False)
+    return json.dumps({"entities": [{"mention": m, "type": t} for m, t in pairs]}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a chat request asks for."""
+
+    passage: str
+    again: bool  # the client shows an earlier answer and asks again
+    characters: int
+    limit: float  # max_tokens
+    form: str
+    model: str
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> Asked:
+        """Read the body of a request; the passage follows the first marker of the last user message with one."""
+        messages = [(m["role"], m.get("content") or "") for m in body["messages"]]
+        users = [i for i, (role, _) in enumerate(messages) if role == "user"]
+        at = next((i for i in reversed(users) if MARKER.search(messages[i][1])), users[-1])
+        return cls(
+            MARKER.split(messages[at][1], maxsplit=1)[-1],
+            any(role == "assistant" for role, _ in messages[at + 1 :]),
+            sum(len(content) for _, content in messages),
+            body.get("max_tokens") or body.get("max_completion_tokens") or math.inf,
+            (body.get("response_format") or {}).get("type", "text"),
+            body.get("model", "m"),
+        )
+
+
+def clock(seconds: float) -> str:
+    """A time as OpenAI writes it: 20ms, 7.25s, 1m0s."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds * 1000), 60_000)
+    return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"
+
+
+class Window:
+    """How much came in during the last so many seconds."""
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[float, int]] = deque()
+        self.total = 0
+
+    def add(self, amount: int) -> None:
+        self.entries.append((time.monotonic(), amount))
+        self.total += amount
+
+    def full(self, limit: int, amount: int, minute: float) -> bool:
+        while self.entries and self.entries[0][0] <= time.monotonic() - minute:
+            self.total -= self.entries.popleft()[1]
+        return bool(limit and self.entries and self.total + amount > limit)
+
+    def headers(self, name: str, limit: int, minute: float) -> dict[str, str]:
+        left = self.entries[-1][0] + minute - time.monotonic() if self.entries else 0.0
+        values = {"limit": limit, "remaining": max(0, limit - self.total), "reset": clock(left)}
+        return {f"x-ratelimit-{key}-{name}": str(value) for key, value in values.items()}
+
+
+class Server:
+    """State of the process and its handlers."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.requests: dict[int, web.Request] = {}  # in flight, by identity
+        self.batches = Batches(self)
+        self.asked, self.abort = Asked.of, abort  # for the batches
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what happened so far; the options stay."""
+        self.counts: Counter[str] = Counter()
+        self.by_status: Counter[str] = Counter()
+        self.by_fault: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.auth: dict[str, None] = {}
+        self.recorded: list[Any] = []
+        self.windows = {"requests": Window(), "tokens": Window()}
+        self.peak, self.first, self.last = len(self.requests), 0.0, 0.0
+        self.batches.clear()
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=2**30, middlewares=[self.gate])
+        app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_get("/v1/models", self.list_models)
+        app.router.add_get("/stats", self.show_stats)
+        app.router.add_get("/requests", self.show_requests)
+        app.router.add_post("/configure", self.configure)
+        app.router.add_post("/reset", self.reset)
+        self.batches.add_routes(app.router)
+        return app
+
+    @property
+    def down(self) -> bool:
+        return self.options.dead or time.time() < self.options.down_until
+
+    @web.middleware
+    async def gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Let nothing into /v1 while the server is down; count what is in flight at the chat."""
+        if not request.path.startswith("/v1"):
+            return await handler(request)
+        self.auth[request.headers.get("Authorization", "")] = None
+        if request.path != "/v1/chat/completions":
+            return abort(request) if self.down else await handler(request)
+        self.counts["calls"] += 1
+        self.last = time.time()
+        self.first = self.first or self.last
+        self.requests[id(request)] = request
+        try:
+            if self.down:
+                self.by_fault["dead"] += 1
+                return abort(request)
+            return await handler(request)
+        except asyncio.CancelledError:
+            self.counts["abandoned"] += 1
+            raise
+        finally:
+            self.requests.pop(id(request), None)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        o = self.options
+        try:
+            body = json.loads(await request.read())
+            asked = Asked.of(body)
+        except (ValueError, LookupError, TypeError, AttributeError) as trouble:
+            return self.send(error(400, f"not a chat request: {trouble!r}", "invalid_request_error"))
+        if o.record:
+            self.recorded.append(body)
+        windows, full = self.windows, 0 < o.cap < len(self.requests)
+        full |= windows["requests"].full(o.rpm, 1, o.minute)
+        full |= windows["tokens"].full(o.tpm, asked.characters, o.minute)
+        if full:
+            return self.send(self.error("rate_limit", asked.passage))
+        windows["requests"].add(1)
+        windows["tokens"].add(asked.characters)
+        self.peak = max(self.peak, len(self.requests))
+        if refused := self.refuse_form(asked):
+            return self.send(refused)
+        attempt, fault = self.strike(asked)
+        wait = o.median * math.exp(o.sigma * NORMAL.inv_cdf(self.draw(asked.passage, attempt, "latency")))
+        wait = (10 * o.median or 1.0) if fault == "slow" else wait
+        if wait and fault not in AT_ONCE:
+            await asyncio.sleep(wait)
+        if fault == "hang":
+            await asyncio.sleep(o.life)
+        if fault == "reset":
+            return abort(request)
+        reply = self.reply(asked, fault, request.headers.get("Authorization", ""))
+        if reply.usage:
+            windows["tokens"].add(reply.usage[1])
+        self.count(reply, asked.passage)
+        return await self.deliver(request, reply, fault)
+
+    def refuse_form(self, asked: Asked) -> Reply | None:
+        """The error answer to a response format that the server does not know."""
+        if asked.form in self.options.formats or self.options.ignore_formats:
+            return None
+        return error(400, f"response_format {asked.form} is not supported", "invalid_parameter")
+
+    def line(self, body: dict[str, Any], auth: str) -> Reply:
+        """Answer one request of a batch."""
+        asked = Asked.of(body)
+        reply = self.refuse_form(asked) or self.reply(asked, self.strike(asked, batch=True)[1], auth)
+        self.counts["batch_lines"] += 1
+        self.count(reply, asked.passage)
+        return reply
+
+    def strike(self, asked: Asked, *, batch: bool = False) -> tuple[int, str | None]:
+        """Count an attempt at a passage; its number, from 0, and its fault if it has one."""
+        o, attempt = self.options, self.attempts[asked.passage]
+        self.attempts[asked.passage] += 1
+        fault, until = None, 0.0
+        for name, times in MARK.findall(asked.passage):
+            until += (int(times) if times else math.inf) if name in FAULTS else 0
+            if fault is None and name in FAULTS and attempt < until:
+                fault = name
+        if fault is None and o.faults and (not o.fault_attempts or attempt < o.fault_attempts):
+            drawn = self.draw(asked.passage, attempt, "fault")
+            for name, chance in o.faults.items():
+                drawn -= chance
+                if drawn < 0:
+                    fault = name
+                    break
+        enough = fault == "length" and 1.5 * o.length_limit < asked.limit < math.inf
+        if enough or (fault == "unparsed" and asked.again) or (batch and fault in LINE_FAULTS):
+            fault = None
+        if fault:
+            self.by_fault[fault] += 1
+        return attempt, fault
+
+    def draw(self, passage: str, attempt: int, what: str) -> float:
+        """A number above 0 and below 1 that is always the same for the same arguments and seed."""
+        text = f"{self.options.seed}|{attempt}|{what}|{passage}"
+        return (int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest()) + 0.5) / 2**48
+
+    def error(self, fault: str, passage: str, auth: str = "") -> Reply:
+        """The error answer of a fault; ``{key}`` in it becomes the key that was sent."""
+        kinds = ERRORS[fault]
+        reply = kinds[int(self.draw(passage, 0, "kind") * len(kinds))]
+        headers = {"Retry-After": self.options.retry_after} if fault.startswith("rate_limit") else {}
+        body = reply.body.replace(b"{key}", auth.removeprefix("Bearer ").encode())
+        return dataclasses.replace(reply, body=body, headers={k: v for k, v in headers.items() if v})
+
+    def reply(self, asked: Asked, fault: str | None, auth: str) -> Reply:
+        """The answer to a request under a fault."""
+        if fault in ERRORS:
+            return self.error(fault, asked.passage, auth)
+        form = "text" if self.options.ignore_formats else asked.form
+        content, finish = CONTENTS.get(fault or "", (content_for(asked.passage, form), "stop"))
+        healthy = fault not in CONTENTS and fault not in BROKEN
+        if fault == "think":
+            content = f"<think>\n找出文本中的实体……\n</think>\n\n{content}"
+        elif fault == "fenced":
+            content = f"```json\n{content}\n```"
+        elif fault == "length":
+            content, finish, healthy = content[: len(content) // 2], "length", False
+        if len(content) > asked.limit:
+            content, finish, healthy = content[: asked.limit], "length", False
+        usage = asked.characters, max(1, len(content))
+        message = {"role": "assistant", "content": content}
+        tree: dict[str, Any] = {
+            "id": f"chatcmpl-{self.counts['paid']}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": asked.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)},
+        }
+        if fault == "echo_key":
+            tree["debug"] = {"authorization": auth}
+        return Reply(200, _json(tree), usage=usage, healthy=healthy)
+
+    def count(self, reply: Reply, passage: str) -> None:
+        """Note an answer that has been produced."""
+        if reply.usage:
+            self.counts["paid"] += 1
+            self.counts["prompt_tokens"] += reply.usage[0]
+            self.counts["completion_tokens"] += reply.usage[1]
+        if reply.healthy:
+            self.counts["ok"] += 1
+            self.answered[passage] += 1
+
+    def send(self, reply: Reply) -> web.Response:
+        """A whole answer with the headers of the rate limits."""
+        headers = {"Content-Type": reply.kind, **reply.headers, **self.limits()}
+        self.by_status[str(reply.status)] += 1
+        self.last = time.time()
+        return web.Response(body=reply.body, status=reply.status, headers=headers)
+
+    def limits(self) -> dict[str, str]:
+        o = self.options
+        headers: dict[str, str] = {}
+        for name, limit in (("requests", o.rpm), ("tokens", o.tpm)):
+            if limit:
+                self.windows[name].full(limit, 0, o.minute)
+                headers |= self.windows[name].headers(name, limit, o.minute)
+        return headers
+
+    async def deliver(self, request: web.Request, reply: Reply, fault: str | None) -> web.StreamResponse:
+        """Send an answer, whole or in the broken way of the fault."""
+        if fault not in BROKEN:
+            return self.send(reply)
+        half = reply.body[: len(reply.body) // 2]
+        if fault == "truncated_json":
+            return self.send(dataclasses.replace(reply, body=half))
+        self.by_status[str(reply.status)] += 1
+        response = web.StreamResponse(headers={"Content-Type": reply.kind, **self.limits()})
+        response.content_length = len(reply.body) + (10**6 if fault == "drip" else 0)
+        await response.prepare(request)
+        if fault == "reset_midway":
+            await response.write(half)
+            await asyncio.sleep(0.02)  # what was written is on its way before the reset
+            return abort(request, response)
+        for at in range(10**6):
+            await response.write(reply.body[at : at + 1] or b" ")
+            await asyncio.sleep(0.05)
+        return response
+
+    async def list_models(self, _: web.Request) -> web.Response:
+        models = [{"id": m, "object": "model", "created": 1, "owned_by": "m"} for m in self.options.models]
+        return web.json_response({"object": "list", "data": models})
+
+    async def show_requests(self, _: web.Request) -> web.Response:
+        return web.json_response(self.recorded)
+
+    async def show_stats(self, _: web.Request) -> web.Response:
+        self.batches.advance()
+        names = ("calls", "ok", "paid", "prompt_tokens", "completion_tokens", "abandoned", "batch_lines")
+        stats = {name: self.counts[name] for name in names} | {
+            "r429": self.by_status["429"],
+            "by_status": self.by_status,
+            "by_fault": self.by_fault,
+            "in_flight": len(self.requests),
+            "peak": self.peak,
+            "passages": len(self.answered),
+            "repeated": self.counts["ok"] - len(self.answered),
+            "first": self.first,
+            "last": self.last,
+            "auth": list(self.auth),
+        }
+        return web.json_response(stats)
+
+    def change(self, **options: Any) -> None:
+        self.options = dataclasses.replace(self.options, **options)
+
+    async def configure(self, request: web.Request) -> web.Response:
+        try:
+            self.change(**await request.json())
+        except (TypeError, ValueError) as trouble:
+            return web.json_response({"error": {"message": str(trouble)}}, status=400)
+        if self.down:
+            for waiting in list(self.requests.values()):
+                abort(waiting)
+        return web.json_response(dataclasses.asdict(self.options))
+
+    async def reset(self, _: web.Request) -> web.Response:
+        self.clear()
+        return web.json_response({})
+
+
+def abort(request: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:
+    """Reset the connection; the response is for aiohttp alone."""
+    if request.transport is not None:
+        # Without lingering, close() sends RST and not FIN.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(_descriptor(request))) as copy:
+            copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    return response or web.Response()
+
+
+def _descriptor(request: web.Request) -> int:
+    return request.get_extra_info("socket").fileno()
+
+
+async def serve(options: Options, port: int) -> None:
+    """Serve until stdin ends or the life is over."""
+    runner = web.AppRunner(
+        Server(options).app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+    )
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, backlog=4096).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=watch, daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(ended.wait(), options.life)
+    await runner.cleanup()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An OpenAI-compatible server that fails on request.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("options", nargs="?", default="{}", help="JSON object")
+    arguments = parser.parse_args()
+    loop_factory = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(serve(Options(**json.loads(arguments.options)), arguments.port))
+
+
+class FaultServer:
+    """The server in a process of its own between ``__enter__`` and ``__exit__``; ``url`` is its base URL."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = dataclasses.asdict(Options(**options))
+
+    def __enter__(self) -> FaultServer:
+        command = [sys.executable, __file__, json.dumps(self.options)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            self.__exit__()
+            raise RuntimeError("the fault server did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def env(self) -> dict[str, str]:
+        """The environment a client needs: some key, and no proxy on the way."""
+        return {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+    def stats(self) -> dict[str, Any]:
+        """What happened since the start or the last ``reset``."""
+        return self._control("GET", "/stats")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The bodies of the chat requests, if ``record`` is set."""
+        return self._control("GET", "/requests")
+
+    def configure(self, **options: Any) -> None:
+        """Change options while the server runs."""
+        self._control("POST", "/configure", options)
+
+    def reset(self) -> None:
+        """Forget what happened, files and batches as well; the options stay."""
+        self._control("POST", "/reset")
+
+    def _control(self, method: str, path: str, tree: object = None) -> Any:
+        connection = http.client.HTTPConnection(self.url.split("/")[2], timeout=30)
+        try:
+            connection.request(method, path, json.dumps(tree), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            data = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ValueError(data["error"]["message"])
+        return data
+
+
+if __name__ == "__main__":
+    main()
