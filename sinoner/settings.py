@@ -109,6 +109,20 @@ def _no_key(name: str) -> str:
 KeyName = Annotated[str, AfterValidator(_no_key)]
 
 
+def _our_fields(extra: dict[str, Any]) -> dict[str, Any]:
+    """Refuse the fields of a request that are ours, or that would be paid for and thrown away."""
+    said = {
+        "model": "set llm.model",
+        "messages": "write a prompt of your own (annotate.prompt)",
+        "n": "set annotate.samples",
+        "stream": "answers are read whole",
+    }
+    for name in extra:
+        if name in said:
+            raise ValueError(f"{name} cannot be given here: {said[name]}")
+    return extra
+
+
 class EndpointSettings(Section):
     """One of several endpoints that answer the same questions."""
 
@@ -152,7 +166,7 @@ class LlmSettings(Section):
         "auto",
         description="answer format; auto asks the endpoint what it supports; text is the paper's prompt",
     )
-    extra: dict[str, Any] = Field(
+    extra: Annotated[dict[str, Any], AfterValidator(_our_fields)] = Field(
         {},
         description="further fields of the request body, for example {enable_thinking: false}; null removes one",
     )

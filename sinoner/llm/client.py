@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from sinoner import __version__
 from sinoner.errors import EndpointError
 from sinoner.llm.errors import CallError, classify, retry_after
-from sinoner.llm.keys import address, proxy, read_key, secrets
+from sinoner.llm.keys import address, proxy, read_key, secrets, with_path
 from sinoner.llm.request import Request, message_of
 from sinoner.settings import EndpointSettings, LlmSettings
 
@@ -94,7 +94,10 @@ class Client:
         import aiohttp
 
         try:
-            async with self._open().post(self.url + path, data=payload, proxy=self._proxy) as response:
+            # A redirect would take the passages to a server that nobody named.
+            async with self._open().post(
+                with_path(self.url, path), data=payload, proxy=self._proxy, allow_redirects=False
+            ) as response:
                 data = await response.read()
                 status, headers = response.status, response.headers
         except TimeoutError:
@@ -112,6 +115,11 @@ class Client:
         raw = self.hide(data.decode("utf-8", "replace"))
         if status == 200:
             return Answer(raw, headers)
+        if 300 <= status < 400:
+            where = self.hide(headers.get("Location", "elsewhere"))[:200]
+            raise CallError(
+                "model_not_found", f"it redirects to {where}, and is not followed", status=status, raw=raw
+            )
         raise CallError(
             classify(status, raw), message_of(raw), retry_after(headers, time.time()), status=status, raw=raw
         )

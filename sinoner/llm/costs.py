@@ -21,10 +21,12 @@ class Costs:
     Args:
         table: the price table.
         currency: of the run; None = that of the first price that is used.
+        strict: a price in another currency and without a rate is an error; else it counts as unknown.
     """
 
-    def __init__(self, table: PriceTable, currency: Currency | None = None) -> None:
+    def __init__(self, table: PriceTable, currency: Currency | None = None, *, strict: bool = True) -> None:
         self._table = table
+        self._strict = strict
         self.currency = currency
         self._known: dict[tuple[str, str], tuple[Price, Decimal] | None] = {}
 
@@ -51,6 +53,9 @@ class Costs:
                 try:
                     factor = self._table.convert(Decimal(1), price.currency, self.currency)
                 except InputError:
+                    if not self._strict:
+                        self._known[key] = None
+                        return None
                     raise InputError(
                         f"{model} at {endpoint} is priced in {price.currency}, but the cost is counted in"
                         f" {self.currency}: give --max-cost in {price.currency}, or a rate in your price file"
@@ -91,6 +96,12 @@ class Account(NamedTuple):
         )
 
 
+def _limited(llm: LlmSettings) -> bool:
+    """Whether the answers have a limit once ``llm.extra`` is applied."""
+    body = {"max_tokens": llm.max_tokens, **llm.extra}
+    return bool(body.get("max_tokens") or body.get("max_completion_tokens"))
+
+
 def account(
     annotate: AnnotateSettings, llm: LlmSettings, clients: Sequence[Client], spent: Sequence[Spent]
 ) -> Account:
@@ -101,7 +112,11 @@ def account(
     """
     table = load_prices(Path(llm.prices).expanduser() if llm.prices else None)
     limit, currency = parse_money(annotate.max_cost) if annotate.max_cost else (None, None)
-    costs = Costs(table, currency)
+    costs = Costs(table, currency, strict=limit is not None)
+    if (limit is not None or annotate.max_tokens) and not _limited(llm):
+        raise InputError(
+            "a budget needs a limit on the answers: llm.extra takes max_tokens away and names no max_completion_tokens"
+        )
     for client in clients:
         for model in (llm.model or "", *llm.more_models):
             name = client.name_of(model)

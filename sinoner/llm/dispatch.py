@@ -221,6 +221,7 @@ class Dispatcher:
             numbers = self._ledger.start((s.job.request, s.lane.client.endpoint) for s in self._starting)
         except StoppedError as full:
             self.stop(full)
+            self._starting = []
             return
         for sent, number in zip(self._starting, numbers, strict=True):
             sent.job.number = number

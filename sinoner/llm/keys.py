@@ -88,4 +88,11 @@ def proxy(url: str) -> str | None:
     parts = urlsplit(url)
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None
-    return getproxies().get(parts.scheme)
+    found = getproxies().get(parts.scheme)
+    return f"http://{found}" if found and "://" not in found else found
+
+
+def with_path(url: str, path: str) -> str:
+    """An address with a path added, before its query if it has one (``?api-version=…``)."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))

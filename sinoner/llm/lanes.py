@@ -143,7 +143,7 @@ def unusable(lane: Lane, error: CallError, model: str | None) -> EndpointError:
     advice = {
         "auth": f"check the key in {lane.client.key_place}",
         "quota": "top up the account",
-        "model_not_found": f"check --model {model}",
+        "model_not_found": f"check --model {model} and --base-url",
         "unreachable": "check --base-url and that the server is up",
     }[error.kind]
     told = f"{lane.client.endpoint}: {error.kind}: {error.detail}; {advice}, then run the same command again"

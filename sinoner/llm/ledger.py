@@ -89,15 +89,26 @@ class Done(NamedTuple, Generic[T]):
     value: T
 
 
-def _explained(path: Path, error: sqlite3.DatabaseError) -> SinonerError:
-    """What a failure of the database means for a person."""
-    code = error.sqlite_errorcode & 0xFF
+def explained(path: Path, error: sqlite3.DatabaseError) -> SinonerError:
+    """What a failure of the database means for a person.
+
+    Raises:
+        sqlite3.DatabaseError: the error itself, when it is a bug of ours.
+    """
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return StoppedError(f"{path}: {error}; free some space and run the same command again")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoppedError(
             f"{path}: another process is writing to it; run the same command again when it is done"
         )
+    if code not in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CANTOPEN,
+    ):
+        raise error
     return InputError(f"{path}: {error}; it seems damaged: move it away, or choose another --out")
 
 
@@ -121,7 +132,7 @@ class Ledger:
             self.connection.executescript(_SCHEMA)
             self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.DatabaseError as error:
-            raise _explained(path, error) from None
+            raise explained(path, error) from None
 
     def __enter__(self) -> Ledger:
         return self
@@ -149,7 +160,7 @@ class Ledger:
                     self.connection.execute("ROLLBACK")
                 raise
         except sqlite3.DatabaseError as error:
-            raise _explained(self.path, error) from None
+            raise explained(self.path, error) from None
 
     # reading -------------------------------------------------------------------------------------------------
 

@@ -82,7 +82,7 @@ def _by_llm(
     _known_failures(run.options.retry_failed)
     _not_in_the_run(run)
     found = [] if run.options.reparse else clients(recipe.llm)
-    with Ledger(run.folder / LEDGER) as ledger:
+    with _readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
         asking = asking_of(recipe)
         _same_questions(run, asking, ledger)
         if not run.options.reparse:
@@ -109,6 +109,19 @@ def _by_llm(
         tally.make("answer in the ledger", answers)
         tally.make("prompt token", prompt)
         tally.make("completion token", completion)
+
+
+@contextlib.contextmanager
+def _readable(ledger: Path) -> Iterator[None]:
+    """Say in one line that a ledger is damaged, wherever that is noticed."""
+    import sqlite3
+
+    from sinoner.llm.ledger import explained
+
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise explained(ledger, error) from None
 
 
 def _collect(

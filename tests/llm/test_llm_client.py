@@ -367,19 +367,19 @@ def test_an_at_sign_in_the_path_is_no_login():
     assert f"Authorization: Bearer {CANARY}\r\n".encode() in sent
 
 
-def test_a_key_is_not_carried_to_another_place_by_a_redirect():
+def test_a_redirect_carries_neither_key_nor_passage_to_another_place():
     async def once():
         async with Line(GOOD) as other, Line(b"") as first:
             where = f"Location: http://127.0.0.1:{other.port}/v1/chat/completions"
             first.sends = http("", "307 Temporary Redirect", where)
             llm = settings(first.url)
             client = Client(llm, environ=ENVIRON)
-            with contextlib.suppress(CallError):
+            with pytest.raises(CallError, match="it redirects to http://127.0.0.1") as caught:
                 await client.ask(question(llm))
             await client.close()
-            return other.got
+            return other.got, caught.value.kind
 
-    assert all(CANARY.encode() not in sent for sent in asyncio.run(once()))
+    assert asyncio.run(once()) == ([], "model_not_found")  # the run stops: no passage can get past it
 
 
 # --- proxies -----------------------------------------------------------------------------------------------------

@@ -170,3 +170,27 @@ def test_a_sum_without_a_currency_is_in_that_of_the_price(tmp_path):
     assert book.costs.currency == "CNY"
     assert book.budget.reserve(Decimal(5), 0)
     assert not book.budget.reserve(Decimal("0.01"), 0)
+
+
+def test_without_a_budget_a_price_in_another_currency_is_no_reason_to_stop(tmp_path):
+    both = llm(HOME, more_models=["d"], tmp_path=tmp_path)
+    book = booked(both)
+    assert book.costs.currency == "CNY"
+    assert book.costs.of(HOME, "d", 10**6, 0) == 0  # not known in this currency
+    with pytest.raises(InputError, match="is priced in USD"):
+        booked(both, max_cost="5CNY")
+
+
+@pytest.mark.parametrize("budget", [{"max_cost": "5CNY"}, {"max_tokens": 1000}])
+def test_a_budget_needs_a_limit_on_the_answers(budget, tmp_path):
+    with pytest.raises(InputError, match="a budget needs a limit on the answers"):
+        booked(llm(HOME, extra={"max_tokens": None}, tmp_path=tmp_path), **budget)
+    booked(llm(HOME, extra={"max_tokens": None, "max_completion_tokens": 9}, tmp_path=tmp_path), **budget)
+    booked(llm(HOME, extra={"max_tokens": None}, tmp_path=tmp_path))
+
+
+@pytest.mark.parametrize("field", ["n", "stream", "model", "messages"])
+def test_fields_of_a_request_that_are_ours_are_refused(field):
+    with pytest.raises(ValueError, match=f"{field} cannot be given here"):
+        llm(HOME, extra={field: 2})
+    assert llm(HOME, extra={"top_p": 0.5}).extra == {"top_p": 0.5}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner.errors import EndpointError
-from sinoner.llm.keys import DEFAULT_URL, address, proxy, read_key, secrets
+from sinoner.llm.keys import DEFAULT_URL, address, proxy, read_key, secrets, with_path
 
 CANARY = "sk-canary-8d1f0000"
 
@@ -224,3 +224,20 @@ def test_addresses_that_need_no_proxy_get_none(monkeypatch, no_proxy, url, used)
     monkeypatch.setenv("HTTP_PROXY", "http://p:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert proxy(url) == ("http://p:1" if used else None)
+
+
+def test_a_proxy_without_a_scheme_is_an_http_proxy(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "p:3128")
+    assert proxy("https://h/v1") == "http://p:3128"
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("http://h/v1", "http://h/v1/chat"),
+        ("http://h/v1/", "http://h/v1/chat"),
+        ("http://u:p@h:1/v1?api-version=2", "http://u:p@h:1/v1/chat?api-version=2"),
+    ],
+)
+def test_a_path_is_added_before_the_query(url, whole):
+    assert with_path(url, "/chat") == whole
