@@ -42,6 +42,7 @@ test: check
 
 bench: setup
 	$(BIN)/python benchmarks/chunk.py
+	$(BIN)/python benchmarks/annotate.py --clients aiohttp,openai,sinoner
 
 clean:
 	rm -rf $(VENV) dist build runs .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -173,7 +173,9 @@ def estimate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the estimate as JSON on stdout")] = False,
 ) -> None:
-    """Say what annotating would take: passages, tokens, requests, time, and cost per model. Sends nothing.
+    """Say what annotating would take and cost.
+
+    Passages, tokens, requests, time, and the cost for every model of the price table. Nothing is sent.
 
     Prices come from a dated table; your own go into a YAML file (llm.prices=FILE): prices: [{models: [NAME], host:
     HOST, input: 1.0, output: 2.0, currency: CNY}], per million tokens, and exchange: {USD_CNY: 7.1} if --max-cost

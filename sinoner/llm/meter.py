@@ -69,13 +69,13 @@ class Meter:
             parts.append(f"{self.failed} failed")
         parts.append(f"{self.waiting} waiting")
         passages, tokens = self._speed()
+        if self.currency is not None:
+            parts.append(format_money(self.cost, self.currency) + self._projected())
+        parts.append(f"{self.in_flight}/{self.limit} in flight")
         if passages:
             parts.append(f"{passages:.1f} passages/s")
         if tokens:
             parts.append(f"{tokens:,.0f} tokens/s")
-        if self.currency is not None:
-            parts.append(format_money(self.cost, self.currency) + self._projected())
-        parts.append(f"{self.in_flight}/{self.limit} in flight")
         if passages and self.waiting:
             parts.append(f"ETA {_clock(self.waiting / passages)}")
         if self.silent:

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 # Seconds between two lines of a long stage when there is no terminal.
 _EVERY = 15.0
@@ -57,15 +58,18 @@ class Screen:
             yield from self._lines(name)
 
     def _bar(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
+        whole = Column(no_wrap=True)  # the note gives way on a narrow terminal, the numbers do not
         columns = (
             TextColumn("{task.description:<13}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(table_column=whole),
+            TimeElapsedColumn(table_column=whole),
+            TimeRemainingColumn(table_column=whole),
+            TextColumn(
+                "{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, transient=True, expand=True) as progress:
             task = progress.add_task(name, total=None, note="")
             yield (
                 lambda n: progress.advance(task, n),

@@ -29,7 +29,7 @@ def test_everything_on_one_line():
     meter.note = "http://b/v1 left out: auth"
     meter.silent = ["http://c/v1", "http://d/v1"]
     assert meter.line() == (
-        "3 failed · 900 waiting · 9.7 passages/s · 4,568 tokens/s · ¥1.50 (→ ¥15.00) · 7/16 in flight · ETA 1:33"
+        "3 failed · 900 waiting · ¥1.50 (→ ¥15.00) · 7/16 in flight · 9.7 passages/s · 4,568 tokens/s · ETA 1:33"
         " · no answer from http://c/v1, http://d/v1 · http://b/v1 left out: auth"
     )
     assert (meter.ended, meter.waiting) == (100, 900)
