@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import fault_answers
 import fault_server
 import openai
 import pytest
-from fault_server import FAULTS, KEY, FaultServer, answer_for
+from fault_answers import FAULTS, KEY, answer_for
+from fault_server import FaultServer
 
 PASSAGE = "王明从上海第12街来，王明认识Marie Curie。"
 
@@ -231,7 +233,7 @@ def test_limits_of_a_minute(server: FaultServer) -> None:
     assert int(second.headers["x-ratelimit-remaining-tokens"]) < 1000
     time.sleep(0.8)
     assert Answer(server, "3").status == 200
-    assert [fault_server.clock(s) for s in (0.02, 7.25, 60, 133.5)] == ["20ms", "7.25s", "1m0s", "2m13.5s"]
+    assert [fault_answers.clock(s) for s in (0.02, 7.25, 60, 133.5)] == ["20ms", "7.25s", "1m0s", "2m13.5s"]
 
 
 def test_a_dead_server_resets_all_connections(server: FaultServer) -> None:

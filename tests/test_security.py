@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from chat_server import ChatServer, answer, error
-from fault_server import FAULTS, LINE_FAULTS, FaultServer
+from fault_answers import FAULTS, LINE_FAULTS
+from fault_server import FaultServer
 from typer.testing import CliRunner
 
 from sinoner.cli.app import app

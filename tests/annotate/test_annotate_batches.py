@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from asking import ENVIRON, Annotating, held, numbered, passage
 from chat_server import ChatServer
-from fault_server import FaultServer, Options
+from fault_answers import Options
+from fault_server import FaultServer
 
 from sinoner import jsonl
 from sinoner.annotate.asking import Asking

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 from asking import Annotating, numbered
-from fault_server import FaultServer, Options
+from fault_answers import Options
+from fault_server import FaultServer
 
 from sinoner.errors import EndpointError, StoppedError
 from sinoner.records import Annotation

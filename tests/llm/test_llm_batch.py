@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from asking import CANARY, ENVIRON
 from chat_server import ChatServer
-from fault_server import FaultServer, Options
+from fault_answers import Options
+from fault_server import FaultServer
 
 from sinoner.errors import EndpointError, StoppedError
 from sinoner.llm.attempt import Attempt

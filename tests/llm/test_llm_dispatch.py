@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from asking import Annotating, numbered, passage
 from chat_server import answer
-from fault_server import FaultServer, Options
+from fault_answers import Options
+from fault_server import FaultServer
 
 from sinoner.errors import EndpointError, StoppedError
 from sinoner.llm.budget import Budget

@@ -1,0 +1,193 @@
+"""What the fault server answers: its options, the content of healthy answers, and every fault as a reply."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+KEY = "sk-stand-in-0123456789"
+MARKER = re.compile("文本：|Passage: ")
+MARK = re.compile(r"⟦(\w+)(?:\*(\d+))?⟧")
+MENTION = re.compile(r"王明|上海|第\d+街|Marie Curie|Warsaw")
+TYPES = {"王明": "人名", "上海": "地点", "Marie Curie": "person", "Warsaw": "city"}
+NORMAL = statistics.NormalDist()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the server does; every one of them can be changed while it runs, except ``life``."""
+
+    seed: int = 0
+    life: float = 1800.0  # seconds until the process ends in any case
+    models: tuple[str, ...] = ("m",)
+    median: float = 0.0  # seconds to an answer, lognormal
+    sigma: float = 0.5
+    cap: int = 0  # requests in flight; 0: any number
+    rpm: int = 0  # requests in ``minute`` seconds; 0: any number
+    tpm: int = 0
+    minute: float = 60.0
+    retry_after: str = "1"  # with every rate limit; "": no such header
+    faults: Mapping[str, float] = field(default_factory=dict)  # name -> probability
+    fault_attempts: int = 1  # random faults strike that many first attempts; 0: any attempt
+    length_limit: int = 1024
+    formats: tuple[str, ...] = ("json_schema", "json_object", "text")
+    ignore_formats: bool = False
+    dead: bool = False  # connections of /v1 are reset
+    down_until: float = 0.0  # the same until time.time() gets there
+    record: bool = False
+    batch_delay: float = 0.2  # seconds until a batch is complete
+    batch_fraction: float = 1.0  # share of the lines that are done before the batch expires
+    batch_bad: int = -1  # so many first batches expire; -1: all
+    batch_max_requests: int = 0
+    batch_no_metadata: bool = False
+    batch_duplicate: bool = False  # every third line comes twice
+    drop_after_create: bool = False  # once: the batch is made, the answer is lost
+    drop_after_upload: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.faults) - FAULTS:
+            raise ValueError(f"unknown faults: {sorted(unknown)}")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer before it is sent. ``usage``: prompt and completion tokens."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    usage: tuple[int, int] | None = None
+    healthy: bool = False
+
+
+def error(status: int, message: str, code: str | None = None, kind: str | None = None, **more: Any) -> Reply:
+    """An error answer in OpenAI's shape."""
+    return Reply(status, _json({"error": {"message": message, "type": kind or code, "code": code, **more}}))
+
+
+def _json(tree: object) -> bytes:
+    return json.dumps(tree, ensure_ascii=False).encode()
+
+
+PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
+ERRORS: dict[str, tuple[Reply, ...]] = {  # of several, the passage decides
+    "http_500": (error(500, "The server had an error while processing your request.", None, "server_error"),),
+    "http_502": (Reply(502, PAGE.format("502 Bad Gateway").encode(), "text/html"),),
+    "http_503": (error(503, "The engine is currently overloaded.", "overloaded", "server_error"),),
+    "rate_limit": (error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests"),),
+    "rate_limit_zh": (
+        error(429, "您当前使用该API的并发数过高，请降低并发，或联系客服增加限额。", "1302"),
+        error(400, "您当前使用该API的并发数过高，请降低并发，或联系客服增加限额。", "1302"),
+    ),
+    "wrong_type": (Reply(200, PAGE.format("Sign in to the network").encode(), "text/html"),),
+    "content_filter_en": (
+        error(
+            400,
+            "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+            "content_filter",
+            param="prompt",
+            innererror={"code": "ResponsibleAIPolicyViolation"},
+        ),
+    ),
+    "content_filter_zh": (error(400, "输入数据可能包含不当内容。", "data_inspection_failed"),),
+    "quota_en": (error(429, "You exceeded your current quota.", "insufficient_quota"),),
+    "quota_zh": (
+        error(402, "账户余额不足，请充值后重试。"),
+        error(403, "账户余额不足，请充值后重试。", "1113"),
+    ),
+    "auth": (error(401, "Incorrect API key provided: {key}.", "invalid_api_key", "invalid_request_error"),),
+    "context_length": (
+        error(400, "This model's maximum context length is 4096 tokens.", "context_length_exceeded"),
+    ),
+}
+CONTENTS = {  # fault -> content and finish_reason
+    "content_filter_finish": ("", "content_filter"),
+    "unparsed": ("好的，我来看看这段文本。", "stop"),
+    "refused": ("很抱歉，我不能协助处理这个请求。", "stop"),
+    "whitespace": ("\n" * 2000, "length"),
+    "empty": ("", "stop"),
+}
+BROKEN = {"reset_midway", "drip", "truncated_json"}  # a healthy answer that does not arrive whole
+LINE_FAULTS = {*BROKEN, "hang", "reset", "wrong_type", "slow"}  # of a connection, so not in batches
+FAULTS = {*ERRORS, *CONTENTS, *LINE_FAULTS, "length", "think", "fenced", "echo_key"}
+AT_ONCE = {"rate_limit", "rate_limit_zh", "quota_en", "quota_zh", "auth", "hang"}  # without the latency
+
+
+def answer_for(passage: str) -> list[tuple[str, str]]:
+    """The right answer for a passage: mentions and types in the order of the text, each once."""
+    return [(m, TYPES.get(m, "街道")) for m in dict.fromkeys(MENTION.findall(passage))]
+
+
+@lru_cache(100_000)
+def content_for(passage: str, form: str) -> str:
+    """``answer_for`` as the response format wants it."""
+    pairs = answer_for(passage)
+    if form == "text":
+        return json.dumps([{mention: kind} for mention, kind in pairs], ensure_ascii=False)
+    return json.dumps({"entities": [{"mention": m, "type": t} for m, t in pairs]}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a chat request asks for."""
+
+    passage: str
+    again: bool  # the client shows an earlier answer and asks again
+    characters: int
+    limit: float  # max_tokens
+    form: str
+    model: str
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> Asked:
+        """Read the body of a request; the passage follows the first marker of the last user message with one."""
+        messages = [(m["role"], m.get("content") or "") for m in body["messages"]]
+        users = [i for i, (role, _) in enumerate(messages) if role == "user"]
+        at = next((i for i in reversed(users) if MARKER.search(messages[i][1])), users[-1])
+        return cls(
+            MARKER.split(messages[at][1], maxsplit=1)[-1],
+            any(role == "assistant" for role, _ in messages[at + 1 :]),
+            sum(len(content) for _, content in messages),
+            body.get("max_tokens") or body.get("max_completion_tokens") or math.inf,
+            (body.get("response_format") or {}).get("type", "text"),
+            body.get("model", "m"),
+        )
+
+
+def clock(seconds: float) -> str:
+    """A time as OpenAI writes it: 20ms, 7.25s, 1m0s."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds * 1000), 60_000)
+    return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"
+
+
+class Window:
+    """How much came in during the last so many seconds."""
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[float, int]] = deque()
+        self.total = 0
+
+    def add(self, amount: int) -> None:
+        self.entries.append((time.monotonic(), amount))
+        self.total += amount
+
+    def full(self, limit: int, amount: int, minute: float) -> bool:
+        while self.entries and self.entries[0][0] <= time.monotonic() - minute:
+            self.total -= self.entries.popleft()[1]
+        return bool(limit and self.entries and self.total + amount > limit)
+
+    def headers(self, name: str, limit: int, minute: float) -> dict[str, str]:
+        left = self.entries[-1][0] + minute - time.monotonic() if self.entries else 0.0
+        values = {"limit": limit, "remaining": max(0, limit - self.total), "reset": clock(left)}
+        return {f"x-ratelimit-{key}-{name}": str(value) for key, value in values.items()}
