@@ -102,7 +102,8 @@ def prompt_path(name: str, lang: Lang) -> Path:
     folder = resources.data_root() / "prompts"
     versions = sorted(folder.glob(f"{name}.{lang}.v*.yaml"), key=lambda p: int(p.stem.rpartition(".v")[2]))
     if not versions:
-        names = sorted({p.name.split(".")[0] for p in folder.glob("extract*.yaml")})
+        others = {"conversation", "guidance"}  # no construction prompts
+        names = sorted({p.name.split(".")[0] for p in folder.glob("*.yaml")} - others)
         raise InputError(f"annotate.prompt: no prompt {name!r} for {lang}; there are: {', '.join(names)}")
     return versions[-1]
 

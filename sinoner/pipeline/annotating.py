@@ -116,7 +116,7 @@ def _readable(ledger: Path) -> Iterator[None]:
     """Say in one line that a ledger is damaged, wherever that is noticed."""
     import sqlite3
 
-    from sinoner.llm.ledger import explained
+    from sinoner.llm.schema import explained
 
     try:
         yield

@@ -247,10 +247,18 @@ def both(server: FaultServer, other: FaultServer, tmp_path: Path, passages, **mo
     return work
 
 
-def all_done_once(work: Annotating, *servers: FaultServer, count: int) -> None:
+def unseen(work: Annotating) -> int:
+    """Attempts that broke off: the server may have answered them, as it does to what is in flight when it dies."""
+    with Ledger(work.path) as ledger:
+        return sum(s.attempts for s in ledger.spent() if not s.measured)
+
+
+def all_done_once(work: Annotating, *servers: FaultServer, count: int, died: bool = False) -> None:
+    """Everything is done and nothing was asked twice, except what a dying server had answered unseen."""
+    twice = unseen(work) if died else 0
     assert read(r.outcome for r in work.readings(numbered(count))) == expected(numbered(count))
-    assert sum(s.stats()["repeated"] for s in servers) == 0
-    assert sum(s.stats()["ok"] for s in servers) == count
+    assert sum(s.stats()["repeated"] for s in servers) <= twice
+    assert count <= sum(s.stats()["ok"] for s in servers) <= count + twice
     assert most_attempts(work.path.parent) <= 6
 
 
@@ -327,7 +335,7 @@ def test_an_endpoint_that_dies_on_the_way_is_left_alone_and_used_again_when_it_i
     work = both(server, other, tmp_path, source(), most=16)
     assert 10 < before < 150
     assert given < 6000  # it came back in time
-    all_done_once(work, server, other, count=given)
+    all_done_once(work, server, other, count=given, died=True)
 
 
 def test_a_server_that_restarts_is_waited_for(server, tmp_path):
@@ -337,7 +345,7 @@ def test_a_server_that_restarts_is_waited_for(server, tmp_path):
     work = Annotating(server.url, tmp_path, max_attempts=6, start=64)
     work.collect(passages)
     assert time.monotonic() - began < 20
-    all_done_once(work, server, count=300)
+    all_done_once(work, server, count=300, died=True)
 
 
 def test_each_model_goes_where_it_is_served_and_by_its_name_there(server, other, tmp_path):
@@ -407,7 +415,7 @@ def test_a_server_that_dies_for_good_stops_the_run_soon_and_it_goes_on_later(ser
     assert 100 < ok <= 200
     server.configure(dead=False)
     assert read(work.run(numbered(500), retry=["transient"])) == expected(numbered(500))
-    assert server.stats()["ok"] == 500
+    assert 500 <= server.stats()["ok"] <= 500 + unseen(work)
 
 
 def test_a_server_that_only_fails_is_not_asked_for_the_whole_corpus(server, tmp_path):

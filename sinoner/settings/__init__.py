@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from sinoner.settings.llm import EndpointSettings, LlmSettings
+from sinoner.settings.section import Section, listed, named
+
+__all__ = [
+    "SECTIONS",
+    "STOP_TYPES",
+    "AnnotateSettings",
+    "CorpusSettings",
+    "EndpointSettings",
+    "EvaluateSettings",
+    "FilterSettings",
+    "ItSetSettings",
+    "LlmSettings",
+    "PublishSettings",
+    "Recipe",
+    "RetrieveSettings",
+    "Section",
+    "Source",
+    "TrainSettings",
+]
 
 # Types that say nothing, of the reference filter, with its missing comma mended (paper code, filter step).
 STOP_TYPES = (
     "实体", "实体类别", "其他", "无", "无类别", "未定义", "entity_type", "entity type", "entity", "else", "none", "na", "misc",
 )  # fmt: skip
-
-
-class Section(BaseModel):
-    """Base of the sections: frozen, unknown keys forbidden."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Source(Section):
@@ -32,33 +46,11 @@ class Source(Section):
     )
 
 
-def _listed(value: Any) -> Any:
-    """Accept one value where a list is wanted, and a bare path where a source is wanted."""
-    return [value] if isinstance(value, (str, Mapping)) else value
-
-
 def _sources(value: Any) -> Any:
-    listed = _listed(value)
-    if not isinstance(listed, Sequence):
-        return listed
-    return [{"path": x} if isinstance(x, str) else x for x in listed]
-
-
-def _named(value: Any) -> Any:
-    """Accept a list, or words separated by commas, where a mapping of name to something is wanted."""
-    if isinstance(value, str):
-        value = [word.strip() for word in re.split("[,，、]", value)]
-    if isinstance(value, Sequence):
-        return {word: word for word in value if word}
-    return value
-
-
-def _addressed(value: Any) -> Any:
-    """Accept bare addresses where endpoints are wanted."""
-    listed = _listed(value)
-    if not isinstance(listed, Sequence):
-        return listed
-    return [{"base_url": x} if isinstance(x, str) else x for x in listed]
+    several = listed(value)
+    if not isinstance(several, Sequence):
+        return several
+    return [{"path": x} if isinstance(x, str) else x for x in several]
 
 
 class CorpusSettings(Section):
@@ -83,112 +75,6 @@ class CorpusSettings(Section):
     workers: int = Field(1, ge=1, description="processes that chunk")
 
 
-def _literal_login(url: str | None) -> str | None:
-    """Refuse an address that carries a login: it would end up in files. ``${NAME}`` is filled in when it is used."""
-    login = r"//(?:[^/@]*|[^/@]*:(?!\d+/)[^@]*)@"  # a password may have slashes, a path may have an @
-    if url is not None and re.search(login, url) and not re.search(r"//\$\{\w+\}@", url):
-        raise ValueError(
-            "the address carries a login; put USER:PASSWORD into an environment variable, say GATEWAY_LOGIN, and write"
-            " http://${GATEWAY_LOGIN}@HOST/v1"
-        )
-    return url
-
-
-Url = Annotated[str | None, AfterValidator(_literal_login)]
-
-
-def _no_key(name: str) -> str:
-    """Refuse a key where the name of its environment variable is wanted."""
-    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*|[A-Za-z_]+|(?!.{20})[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(
-            "is the name of an environment variable, never the key itself; export it and name it here"
-        )
-    return name
-
-
-KeyName = Annotated[str, AfterValidator(_no_key)]
-
-
-def _our_fields(extra: dict[str, Any]) -> dict[str, Any]:
-    """Refuse the fields of a request that are ours, or that would be paid for and thrown away."""
-    said = {
-        "model": "set llm.model",
-        "messages": "write a prompt of your own (annotate.prompt)",
-        "n": "set annotate.samples",
-        "stream": "answers are read whole",
-    }
-    for name in extra:
-        if name in said:
-            raise ValueError(f"{name} cannot be given here: {said[name]}")
-    return extra
-
-
-class EndpointSettings(Section):
-    """One of several endpoints that answer the same questions."""
-
-    base_url: Url = Field(description="address, for example http://gpu1:8000/v1")
-    api_key_env: KeyName | None = Field(
-        None, description="environment variable with its key; default llm.api_key_env"
-    )
-    api_key_file: str | None = Field(None, description="file with its key, outside the run folder")
-    models: Annotated[dict[str, str], BeforeValidator(_named)] = Field(
-        {}, description="models it serves, as a list, or as model: its name there; default all"
-    )
-    concurrency: int | None = Field(
-        None, ge=1, description="requests in flight here; default llm.concurrency"
-    )
-    rpm: int | None = Field(None, ge=1, description="requests per minute here; default llm.rpm")
-    tpm: int | None = Field(None, ge=1, description="tokens per minute here; default llm.tpm")
-
-
-class LlmSettings(Section):
-    """The OpenAI-compatible endpoint that annotates. The key stays in the environment."""
-
-    model: str | None = Field(None, description="model name at the endpoint")
-    more_models: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
-        (), description="further models that label every passage as well, for agreement"
-    )
-    base_url: Url = Field(None, description="endpoint, for example http://localhost:8000/v1")
-    endpoints: Annotated[tuple[EndpointSettings, ...], BeforeValidator(_addressed)] = Field(
-        (), description="several endpoints (replicas, providers) instead of base_url"
-    )
-    name: str | None = Field(
-        None,
-        description="the endpoint's name in the ledger; default its (first) address. Keep it when a server moves",
-    )
-    api_key_env: KeyName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
-    api_key_file: str | None = Field(
-        None, description="file that holds the key instead, outside the run folder"
-    )
-    temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
-    max_tokens: int = Field(1024, ge=1, description="tokens an answer may have")
-    output: Literal["auto", "json_schema", "json_object", "text"] = Field(
-        "auto",
-        description="answer format; auto asks the endpoint what it supports; text is the paper's prompt",
-    )
-    extra: Annotated[dict[str, Any], AfterValidator(_our_fields)] = Field(
-        {},
-        description="further fields of the request body, for example {enable_thinking: false}; null removes one",
-    )
-    concurrency: int | None = Field(
-        None, ge=1, description="requests in flight, fixed; none = adapts to the endpoint"
-    )
-    start: int = Field(8, ge=1, description="requests in flight that the adaptation starts with")
-    most: int = Field(256, ge=1, description="requests in flight that the adaptation never exceeds")
-    rpm: int | None = Field(
-        None, ge=1, description="requests per minute; none = as the endpoint's headers say"
-    )
-    tpm: int | None = Field(None, ge=1, description="tokens per minute; none = as the endpoint's headers say")
-    timeout: float = Field(120.0, gt=0, description="seconds one request may take")
-    max_attempts: int = Field(
-        6, ge=1, le=6, description="attempts per request before the passage is a reject"
-    )
-    give_up: float = Field(
-        300.0, gt=0, description="seconds without any success after which the run stops (exit 75)"
-    )
-    prices: str | None = Field(None, description="YAML with your own prices; they win over the shipped ones")
-
-
 class AnnotateSettings(Section):
     """Who labels the passages."""
 
@@ -199,7 +85,7 @@ class AnnotateSettings(Section):
         "online", description="online, or batch (OpenAI Files and Batches: cheaper, within a day)"
     )
     prompt: str = Field("extract", description="construction prompt: a name under prompts/ or a YAML path")
-    types: Annotated[dict[str, str], BeforeValidator(_named)] = Field(
+    types: Annotated[dict[str, str], BeforeValidator(named)] = Field(
         {}, description="closed list of types, as a list or as type: definition; none = open"
     )
     domain: str | None = Field(None, description="what the texts are about, as a hint to the model")
@@ -315,7 +201,7 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """How models are scored."""
 
-    benchmarks: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    benchmarks: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="gold files or folders, or names of data_recipes/benchmarks"
     )
     models: tuple[Literal["base", "tuned"], ...] = Field(("base", "tuned"), description="models to score")
