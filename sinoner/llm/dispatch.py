@@ -29,7 +29,7 @@ _REPLAYS = 200
 _GRACE = 30.0
 _TICK = 0.25
 # With this many in flight, what arrives within so many seconds is committed together.
-_MANY = 64
+_MANY = 32
 _TOGETHER = 0.004
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sinoner.llm.errors import CallError, Kind, error_in_body
@@ -98,6 +99,7 @@ def make_request(
     return Request(key, payload, str(body["model"]), passage, pin, tokens)
 
 
+@lru_cache(maxsize=32)  # an answer is read once for what it cost and, right after, for what it says
 def read_reply(raw: str) -> Reply:
     """Read a chat completion body.
 
