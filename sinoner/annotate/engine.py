@@ -133,6 +133,7 @@ def tasks(
     passages: Iterable[Passage], asking: Asking, ledger: Ledger, retry: Collection[str]
 ) -> Iterator[tuple[Progress, Task]]:
     """The interviews of all passages, with the state that those of one passage share."""
+    reopened: set[str] = set()  # the same question of another passage is asked again once
     for passage in passages:
         state = Progress(len(asking.rounds))
         for model, sample in asking.rounds:
@@ -141,7 +142,8 @@ def tasks(
                 if isinstance(known, Done) and (
                     known.value.reason in retry or ("all" in retry and known.value.reason)
                 ):
-                    ledger.reopen(known.value.keys)
+                    ledger.reopen(key for key in known.value.keys if key not in reopened)
+                    reopened.update(known.value.keys)
             yield state, interview(passage, asking, model, sample)
 
 

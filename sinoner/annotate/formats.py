@@ -44,10 +44,10 @@ async def with_outputs(asking: Asking, service: Service) -> Asking:
         service.meter,
     )  # fmt: skip
     await dispatcher.run(iter(_probes(asking, unknown, service.clients)))
-    for (_, endpoint), finding in found.items():
+    for (model, endpoint), finding in found.items():
         if isinstance(finding, Finding):  # to be asked again next time
             service.ledger.reopen(finding.keys)
-            if not any(isinstance(o, str) for (m, _), o in found.items() if m in unknown):
+            if not any(isinstance(o, str) for (m, _), o in found.items() if m == model):
                 raise StoppedError(
                     f"{endpoint}: {finding.reason}: {finding.detail}, while finding out the answer format; run the same"
                     " command again, or set llm.output"

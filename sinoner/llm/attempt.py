@@ -36,8 +36,16 @@ class Attempt(NamedTuple):
     batch: str | None = None
 
 
-def answered(reply: Reply, endpoint: str, seconds: float = 0.0, batch: str | None = None) -> Attempt:
-    """The attempt of an answer that can be used."""
+def answered(
+    reply: Reply,
+    endpoint: str,
+    seconds: float = 0.0,
+    batch: str | None = None,
+    bound: tuple[int, int] = (0, 0),
+) -> Attempt:
+    """The attempt of an answer that can be used; ``bound`` is what it cost when the endpoint does not tell."""
+    if not reply.prompt_tokens and not reply.completion_tokens and any(bound):
+        return Attempt(endpoint, seconds, 200, None, "", reply.raw, reply.finish, (*bound, 0), False, batch)
     tokens = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
     return Attempt(endpoint, seconds, 200, None, "", reply.raw, reply.finish, tokens, True, batch)
 

@@ -100,6 +100,8 @@ class Client:
             ) as response:
                 data = await response.read()
                 status, headers = response.status, response.headers
+        except aiohttp.ConnectionTimeoutError:
+            raise CallError("unreachable", "no connection within the time-out") from None
         except TimeoutError:
             raise CallError("timeout", f"no answer within {self._timeout:g} s") from None
         except aiohttp.ClientConnectorError as error:

@@ -25,12 +25,11 @@ from sinoner.settings import LlmSettings
 
 # Tasks that the ledger answers to their end are taken this many at a time, so that answers from the network get a turn.
 _REPLAYS = 200
-# Seconds that requests in flight may still take after a stop.
-_GRACE = 30.0
 _TICK = 0.25
-# With this many in flight, what arrives within so many seconds is committed together.
-_MANY = 32
-_TOGETHER = 0.004
+_MANY, _TOGETHER = (
+    32,
+    0.004,
+)  # with so many in flight, what arrives within so many seconds is committed together
 
 
 class Hooks(NamedTuple):
@@ -77,7 +76,7 @@ class Dispatcher:
         self._exhausted = False
         self._stop: BaseException | None = None
         self._stopped_at = 0.0
-        self._last_success = time.monotonic()
+        self._trouble_since = 0.0
         self._trouble: tuple[str, CallError] | None = None
         self._ever = False
         self._mean_completion = llm.max_tokens / 4
@@ -115,20 +114,28 @@ class Dispatcher:
             self._stopped_at = time.monotonic()
         self._wake.set()
 
+    def _end(self, why: BaseException) -> None:
+        """Stop for a reason of our own; only a person's second wish gives up what is in flight."""
+        if self._stop is None:
+            self.stop(why)
+
     async def _tick(self) -> None:
         while True:
             now = time.monotonic()
             self._meter.in_flight = len(self._flying)
             self._meter.limit = sum(int(lane.limiter.limit) for lane in self._lanes)
             self._meter.silent = [lane.client.endpoint for lane in self._lanes if lane.limiter.down]
-            self._hooks.tell()
-            if self._stop is not None and now - self._stopped_at > _GRACE:
+            try:
+                self._hooks.tell()
+            except Exception as bug:  # of the screen; retries wait for this clock
+                self._end(bug)
+            if self._stop is not None and now - self._stopped_at > self._llm.timeout:
                 for task in self._flying:
                     task.cancel()
             elif (
                 self._stop is None
                 and self._trouble is not None
-                and now - self._last_success > self._llm.give_up
+                and now - self._trouble_since > self._llm.give_up
             ):
                 self.stop(
                     StoppedError(
@@ -240,7 +247,8 @@ class Dispatcher:
             raw = answer.raw
             lane.rates.learn(answer.headers, time.monotonic())
             reply = read_reply(raw)
-            attempt = answered(reply, lane.client.endpoint, time.monotonic() - ticket.sent)
+            seconds = time.monotonic() - ticket.sent
+            attempt = answered(reply, lane.client.endpoint, seconds, bound=job.request.bound)
             self._arrived.append((sent, attempt, None))
         except CallError as error:
             self._arrived.append((sent, failure_of(sent, error, raw), error))
@@ -269,7 +277,7 @@ class Dispatcher:
             try:
                 self._settle(sent, attempt, error, retry, now)
             except SinonerError as problem:  # too many failures: the run ends with that line
-                self.stop(problem)
+                self._end(problem)
 
     def _settle(self, sent: Sent, attempt: Attempt, error: CallError | None, retry: bool, now: float) -> None:
         """Book a committed attempt and let its task go on."""
@@ -283,7 +291,7 @@ class Dispatcher:
             lane.limiter.succeeded(now)
             lane.misses = 0
             self._ever = True
-            self._last_success, self._trouble = now, None
+            self._trouble = None
             self._meter.answers += 1
             self._mean_completion += (completion - self._mean_completion) / 20
         if retry:
@@ -297,8 +305,10 @@ class Dispatcher:
         kind: Kind = error.kind
         if kind not in RETRY and kind not in STOP:  # about this passage only
             lane.limiter.succeeded(now)
-            self._last_success = now
+            self._trouble = None
             return False
+        if self._trouble is None:
+            self._trouble_since = now
         self._trouble = (lane.client.endpoint, error)
         job.failed_at = lane.client.endpoint
         if kind == "rate_limit":
@@ -309,7 +319,7 @@ class Dispatcher:
             if not self._ever and all(
                 x.misses >= self._llm.max_attempts for x in self._lanes if x.serves(job.request)
             ):
-                self._give_up(lane, error)
+                self._end(unusable(lane, error, self._llm.model))
         elif kind in STOP:
             lane.limiter.released()
             models: tuple[str, ...] = (job.request.model,)
@@ -318,7 +328,7 @@ class Dispatcher:
             for model in models:
                 lane.closed[model] = error
             if not all(any(x.open_for(m) for x in self._lanes) for m in (job.request.model, *models)):
-                self._give_up(lane, error)
+                self._end(unusable(lane, error, self._llm.model))
             else:
                 self._meter.note = f"{lane.client.endpoint} left out: {kind}"
                 if job.request.pin is not None:  # a question to this endpoint only; others will do
@@ -333,9 +343,6 @@ class Dispatcher:
             job.attempts += 3  # others will do; a question to this endpoint only is not worth the wait
         if job.attempts >= self._llm.max_attempts:
             return False
-        self._waiting.retry(job, now + back_off(max(job.attempts, 1), error.retry_after))
+        refused = kind == "rate_limit"
+        self._waiting.retry(job, now + back_off(max(job.attempts, 1), error.retry_after, refused=refused))
         return True
-
-    def _give_up(self, lane: Lane, error: CallError) -> None:
-        if self._stop is None:
-            self.stop(unusable(lane, error, self._llm.model))

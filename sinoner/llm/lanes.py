@@ -102,8 +102,16 @@ def choose(lanes: Sequence[Lane], job: Job, tokens: float, now: float) -> Lane |
     return min(free, key=lambda x: x.limiter.load, default=None)
 
 
-def back_off(attempt: int, asked: float | None) -> float:
-    """Seconds before the next attempt: exponential with jitter, and not before the endpoint said."""
+def back_off(attempt: int, asked: float | None, *, refused: bool = False) -> float:
+    """Seconds before the next attempt: exponential with jitter, and not before the endpoint said.
+
+    Args:
+        attempt: how many attempts there were.
+        asked: seconds the endpoint asked to wait, if it did.
+        refused: it said "too many" (429); six attempts then outlast a limit per minute that no header tells.
+    """
+    if refused and asked is None:
+        asked = 2.0**attempt
     from tenacity import RetryCallState, Retrying, wait_random, wait_random_exponential
 
     state = RetryCallState(Retrying(), None, (), {})
@@ -111,7 +119,9 @@ def back_off(attempt: int, asked: float | None) -> float:
     wait = float(wait_random_exponential(multiplier=0.5, max=30)(state))
     if asked is None:
         return wait
-    return min(asked, LONGEST_WAIT) + float(wait_random(0, 0.2 * min(asked, LONGEST_WAIT) + 0.05)(state))
+    return max(wait, min(asked, LONGEST_WAIT)) + float(
+        wait_random(0, 0.2 * min(asked, LONGEST_WAIT) + 0.05)(state)
+    )
 
 
 def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
@@ -123,7 +133,9 @@ def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
         raw: the body of an answer with status 200 that could not be read.
     """
     maybe_paid = (
-        error.kind == "timeout" or raw is not None or (error.kind == "transient" and error.status is None)
+        error.kind == "timeout"
+        or (raw is not None and error.kind == "transient")
+        or (error.kind == "transient" and error.status is None)
     )
     prompt, completion = sent.job.request.bound if maybe_paid else (0, 0)
     return Attempt(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import sqlite3
 import time
 from collections import Counter
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Annotating, numbered, passage
-from chat_server import answer
+from asking import Annotating, held, numbered, passage
+from chat_server import ChatServer, Reply, answer, sensitive
 from fault_answers import Options
 from fault_server import FaultServer
 
@@ -703,3 +704,24 @@ def test_a_small_ledger_is_no_torn_database(tmp_path):
     connection = sqlite3.connect(work.path)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_an_endpoint_that_does_not_tell_its_usage_is_held_to_the_budget_all_the_same(tmp_path):
+    tree = json.loads(answer("[]").body)
+    del tree["usage"]
+    with ChatServer(default=Reply(json.dumps(tree))) as quiet:
+        work = Annotating(quiet.url, tmp_path, max_tokens=6000, answer_tokens=100, concurrency=2)
+        with pytest.raises(StoppedError, match="the budget is used up"):
+            work.collect(numbered(50))
+        assert 0 < len(quiet.requests) < 20
+
+
+def test_too_many_failures_do_not_give_up_what_is_in_flight(tmp_path):
+    passages = numbered(60)
+    script: dict[str, Reply] = {p.text: sensitive() for p in passages[:50]}
+    script |= {p.text: answer("[]", wait=1.5) for p in passages[50:]}
+    with ChatServer(script) as slow:
+        work = Annotating(slow.url, tmp_path, concurrency=60, max_failure_rate=0.1)
+        with pytest.raises(StoppedError, match="passages failed"):
+            work.collect(passages)
+        assert held(tmp_path) == 10
