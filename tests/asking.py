@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from fault_server import FaultServer
 
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.demonstrations import Demonstrations
@@ -84,3 +89,35 @@ def held(folder: Path) -> int:
 def files(folder: Path) -> bytes:
     """All bytes of the ledger, its journal included."""
     return b"".join(p.read_bytes() for p in sorted(folder.glob("ledger.sqlite*")))
+
+
+def command(server: FaultServer, source: Path, run: Path, *more: object) -> subprocess.Popen[str]:
+    """Annotate from the command line, in a process of its own, with the paper's prompt."""
+    words = [
+        "annotate",
+        source,
+        "--out",
+        run,
+        "--model",
+        "m",
+        "--base-url",
+        server.url,
+        "llm.output=text",
+        *more,
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sinoner", *map(str, words)],
+        env={**os.environ, **server.env()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str]:
+    """Exit code and complaints of a process, which is given so long."""
+    try:
+        _, complaints = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return process.returncode, complaints

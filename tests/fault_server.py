@@ -405,6 +405,14 @@ class FaultServer:
         """Change options while the server runs."""
         self._control("POST", "/configure", options)
 
+    def fresh(self, **options: Any) -> FaultServer:
+        """Forget everything and go back to the defaults, but for these options."""
+        self.reset()
+        defaults = dataclasses.asdict(Options())
+        del defaults["life"]
+        self.configure(**{**defaults, **options})
+        return self
+
     def reset(self) -> None:
         """Forget what happened, files and batches as well; the options stay."""
         self._control("POST", "/reset")

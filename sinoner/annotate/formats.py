@@ -44,18 +44,20 @@ async def with_outputs(asking: Asking, service: Service) -> Asking:
         service.meter,
     )  # fmt: skip
     await dispatcher.run(iter(_probes(asking, unknown, service.clients)))
-    for (model, endpoint), finding in found.items():
+    for finding in found.values():
         if isinstance(finding, Finding):  # to be asked again next time
             service.ledger.reopen(finding.keys)
-            if not any(isinstance(o, str) for (m, _), o in found.items() if m == model):
+    outputs = dict(known.outputs)
+    for model in unknown:
+        said = {endpoint: x for (m, endpoint), x in found.items() if m == model}
+        formats: list[Output] = [x for x in said.values() if isinstance(x, str)]
+        for endpoint, finding in said.items():
+            if isinstance(finding, Finding) and not formats:
                 raise StoppedError(
                     f"{endpoint}: {finding.reason}: {finding.detail}, while finding out the answer format; run the same"
                     " command again, or set llm.output"
                 )
-    outputs = dict(known.outputs)
-    for model in unknown:
-        said: list[Output] = [o for (m, _), o in found.items() if m == model and isinstance(o, str)]
-        outputs[model] = max(said, key=_DEMANDING.index, default="text")
+        outputs[model] = max(formats, key=_DEMANDING.index, default="text")
         service.ledger.keep_format(asking.identity, model, outputs[model])
     return replace(asking, outputs=outputs)
 

@@ -132,11 +132,8 @@ def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
         error: what went wrong.
         raw: the body of an answer with status 200 that could not be read.
     """
-    maybe_paid = (
-        error.kind == "timeout"
-        or (raw is not None and error.kind == "transient")
-        or (error.kind == "transient" and error.status is None)
-    )
+    # Without a status there was no answer at all, or one with status 200 that could not be read.
+    maybe_paid = error.kind == "timeout" or (error.kind == "transient" and error.status is None)
     prompt, completion = sent.job.request.bound if maybe_paid else (0, 0)
     return Attempt(
         endpoint=sent.lane.client.endpoint,

@@ -206,13 +206,18 @@ class Pace:
         self._at = 0.0
         self._blocked_until = 0.0
 
+    @property
+    def _burst(self) -> float:
+        """What a full bucket holds: five seconds' worth of the person's pace, or a whole minute of the endpoint's."""
+        assert self.per_minute is not None
+        return max(1.0, self.per_minute / 60 * 5) if self._set else self.per_minute
+
     def _refill(self, now: float) -> float:
         assert self.per_minute is not None
-        burst = max(1.0, self.per_minute / 60 * 5) if self._set else self.per_minute
         if self._level is None:
-            self._level = burst
+            self._level = self._burst
         else:
-            self._level = min(burst, self._level + (now - self._at) * self.per_minute / 60)
+            self._level = min(self._burst, self._level + (now - self._at) * self.per_minute / 60)
         self._at = now
         return self._level
 
@@ -222,8 +227,7 @@ class Pace:
         if self.per_minute is None:
             return blocked
         level = self._refill(now)
-        burst = max(1.0, self.per_minute / 60 * 5) if self._set else self.per_minute
-        missing = min(amount, burst) - level
+        missing = min(amount, self._burst) - level
         return max(blocked, missing / (self.per_minute / 60), 0.0)
 
     def use(self, amount: float, now: float) -> None:

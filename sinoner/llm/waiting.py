@@ -18,9 +18,8 @@ class Waiting:
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
         self._retrying: list[tuple[float, int, Job]] = []
-        self._claimed: dict[
-            str, list[Job]
-        ] = {}  # keys on their way, with the tasks that wait for the same answer
+        # Keys on their way, with the tasks that wait for the same answer.
+        self._claimed: dict[str, list[Job]] = {}
         self._number = 0
         self._followers = 0
 

@@ -82,7 +82,7 @@ def _by_llm(
     _known_failures(run.options.retry_failed)
     _not_in_the_run(run)
     found = [] if run.options.reparse else clients(recipe.llm)
-    with _readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
+    with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
         asking = asking_of(recipe)
         _same_questions(run, asking, ledger)
         if not run.options.reparse:
@@ -112,7 +112,7 @@ def _by_llm(
 
 
 @contextlib.contextmanager
-def _readable(ledger: Path) -> Iterator[None]:
+def readable(ledger: Path) -> Iterator[None]:
     """Say in one line that a ledger is damaged, wherever that is noticed."""
     import sqlite3
 

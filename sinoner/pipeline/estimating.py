@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sinoner import jsonl
 from sinoner.errors import InputError
-from sinoner.pipeline.annotating import LEDGER, asking_of
+from sinoner.pipeline.annotating import LEDGER, asking_of, readable
 from sinoner.pipeline.data_stages import CHUNK, HUMAN, PASSAGES
 from sinoner.pipeline.manifest import Manifest, fingerprint, hash_inputs
 from sinoner.pipeline.progress import Screen
@@ -102,6 +102,7 @@ def estimate(recipe: Recipe, latency: float | None, answer_tokens: int | None) -
     if not sample:
         raise InputError(
             "no passage to annotate: the corpus is empty, or all of it brings its own annotations"
+            " (annotate.keep_human=false labels it all the same)"
         )
     till = counter(recipe.corpus.tokenizer)
 
@@ -145,7 +146,7 @@ def _ledger(recipe: Recipe) -> Iterator[Ledger | None]:
     if not path.is_file():
         yield None
         return
-    with Ledger(path) as ledger:
+    with readable(path), Ledger(path) as ledger:
         yield ledger
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from asking import ENVIRON, Annotating, held, numbered, passage
+from asking import ENVIRON, Annotating, command, end, held, numbered, passage
 from chat_server import ChatServer
-from fault_answers import Options
 from fault_server import FaultServer
 
 from sinoner import jsonl
@@ -32,8 +28,6 @@ from sinoner.llm.meter import Meter
 from sinoner.records import Annotation, Reject
 from sinoner.settings import LlmSettings
 
-ANY = dataclasses.asdict(Options())
-
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch):
@@ -48,9 +42,7 @@ def running():
 
 @pytest.fixture
 def server(running):
-    running.reset()
-    running.configure(**{**ANY, "batch_delay": 0.1})
-    return running
+    return running.fresh(batch_delay=0.1)
 
 
 class InBatches(Annotating):
@@ -500,25 +492,7 @@ def test_what_is_on_its_way_counts_against_the_budget_of_the_next_process(server
 def start(server: FaultServer, folder: Path, *more: str, count: int = 30) -> subprocess.Popen[str]:
     source = folder / "corpus.jsonl"
     jsonl.write_rows(source, ({"text": f"王明在第{n}街，上海。"} for n in range(count)))
-    words = [
-        "annotate", source, "--out", folder / "run", "--model", "m", "--base-url", server.url, "--mode", "batch",
-        "llm.output=text", "annotate.batch_poll=0.1", *more,
-    ]  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "sinoner", *map(str, words)],
-        env={**os.environ, **server.env()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def end(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str]:
-    try:
-        _, complaints = process.communicate(timeout=seconds)
-    finally:
-        process.kill()
-    return process.returncode, complaints
+    return command(server, source, folder / "run", "--mode", "batch", "annotate.batch_poll=0.1", *more)
 
 
 def state(folder: Path) -> list[tuple[str, int]]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from asking import Annotating
+from asking import Annotating, command
+from asking import end as ended
 from fault_server import FaultServer
 
 from sinoner import jsonl
@@ -45,28 +45,11 @@ def corpus(folder: Path, count: int) -> Path:
     return path
 
 
+end = partial(ended, seconds=100)
+
+
 def start(server: FaultServer, source: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    """Annotate from the command line, in a process of its own."""
-    words = [
-        "annotate", source, "--out", run, "--model", "m", "--base-url", server.url, "--concurrency", IN_FLIGHT,
-        "llm.output=text", "llm.name=x", *more,
-    ]  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "sinoner", *map(str, words)],
-        env={**os.environ, **server.env()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def end(process: subprocess.Popen[str], seconds: float = 100) -> tuple[int, str]:
-    """Exit code and complaints of a process, which is given so long."""
-    try:
-        _, complaints = process.communicate(timeout=seconds)
-    finally:
-        process.kill()
-    return process.returncode, complaints
+    return command(server, source, run, "--concurrency", IN_FLIGHT, "llm.name=x", *more)
 
 
 def wait_for(process: subprocess.Popen[str], what, seconds: float = 60) -> None:

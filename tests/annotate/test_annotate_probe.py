@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from asking import Annotating, numbered
-from fault_answers import Options
 from fault_server import FaultServer
 
 from sinoner.errors import EndpointError, StoppedError
 from sinoner.records import Annotation
 
 PROBE = "王明在上海工作。"
-ANY = dataclasses.asdict(Options())
 # Options of a server → the format to use, and the formats that the probe asks for on the way.
 ABILITIES = {
     "json_schema": ({}, "json_schema", ["json_schema"]),
@@ -42,18 +38,12 @@ def two():
 
 @pytest.fixture
 def server(one):
-    return fresh(one)
+    return one.fresh(record=True)
 
 
 @pytest.fixture
 def other(two):
-    return fresh(two)
-
-
-def fresh(server: FaultServer) -> FaultServer:
-    server.reset()
-    server.configure(**{**ANY, "record": True})
-    return server
+    return two.fresh(record=True)
 
 
 def formats(server: FaultServer, *, probe: bool) -> list[str]:

@@ -294,3 +294,11 @@ def test_help_lists_the_settings_that_count() -> None:
     for name in ("llm.prices", "annotate.types", "corpus.max_tokens"):
         assert name in said
     assert all(f"annotate.{key}" in said for key in AnnotateSettings.model_fields)
+
+
+def test_a_damaged_ledger_is_one_line(job: Job) -> None:
+    ok(job())
+    ledger = job.run / "ledger.sqlite"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    stopped(sinoner(job.run), 2, "ledger.sqlite", "it seems damaged")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from asking import CANARY, ENVIRON
 from chat_server import ChatServer
-from fault_answers import Options
 from fault_server import FaultServer
 
 from sinoner.errors import EndpointError, StoppedError
@@ -21,8 +19,6 @@ from sinoner.llm.client import Client
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.request import Request, make_request
 from sinoner.settings import EndpointSettings, LlmSettings
-
-ANY = dataclasses.asdict(Options())
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +34,7 @@ def running():
 
 @pytest.fixture
 def server(running):
-    running.reset()
-    running.configure(**{**ANY, "batch_delay": 0.05})
-    return running
+    return running.fresh(batch_delay=0.05)
 
 
 @pytest.fixture
@@ -172,6 +166,7 @@ def test_a_batch_whose_creation_was_not_answered_is_found_and_not_created_twice(
 
 
 def test_a_batch_that_was_uploaded_and_not_created_is_created_from_that_file(server, book, tmp_path):
+    server.configure(batch_delay=60)  # its results would be files as well
     at = client(server.url)
     batch, file = written(book, at, tmp_path, [request()])
     uploaded = at.openai().files.create(file=(file.name, file.read_bytes()), purpose="batch")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import sqlite3
 import time
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 from asking import Annotating, held, numbered, passage
 from chat_server import ChatServer, Reply, answer, sensitive
-from fault_answers import Options
 from fault_server import FaultServer
 
 from sinoner.errors import EndpointError, StoppedError
@@ -33,8 +31,6 @@ from sinoner.llm.pricing import load_prices
 from sinoner.llm.request import make_request
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.settings import LlmSettings
-
-DEFAULTS = {k: v for k, v in dataclasses.asdict(Options()).items() if k != "life"}
 
 
 @pytest.fixture(autouse=True)
@@ -57,16 +53,12 @@ def _two() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def server(_one: FaultServer) -> FaultServer:
-    _one.configure(**DEFAULTS)
-    _one.reset()
-    return _one
+    return _one.fresh()
 
 
 @pytest.fixture
 def other(_two: FaultServer) -> FaultServer:
-    _two.configure(**DEFAULTS)
-    _two.reset()
-    return _two
+    return _two.fresh()
 
 
 def annotations(out: Iterable[Annotation | Reject]) -> list[Annotation]:
@@ -117,8 +109,7 @@ OF_LIMITS = ("rate_limit", "rate_limit_zh")
 
 @pytest.fixture(scope="module")
 def fault_free(_one: FaultServer, tmp_path_factory) -> list[Annotation]:
-    _one.configure(**DEFAULTS)
-    _one.reset()
+    _one.fresh()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         return annotations(Annotating(_one.url, tmp_path_factory.mktemp("clean")).run(numbered(300)))
