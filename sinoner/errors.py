@@ -19,6 +19,10 @@ class InputError(SinonerError):
     """A file, a folder or a setting given by the person cannot be used."""
 
 
+class BelowRequirementError(InputError):
+    """The data were measured, and a figure is below what the recipe requires; nothing after it was started."""
+
+
 class MissingExtraError(SinonerError):
     """A library of an optional extra is not installed."""
 

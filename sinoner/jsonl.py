@@ -123,7 +123,7 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
         InputError: the file is missing, or a line is not such a record (path:line).
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     yield kind.model_validate_json(line)

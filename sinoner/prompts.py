@@ -48,6 +48,15 @@ class GuidancePrompt(Prompt):
     reask: str
 
 
+class VerifyPrompt(Prompt):
+    """The judge's question: whether the numbered ``{entities}`` of ``{text}`` are right."""
+
+    system: str
+    user: str = Field(pattern=r"(?s)\{text\}.*\{entities\}|\{entities\}.*\{text\}")
+    entity: str = Field(pattern=r"\{n\}.*\{surface\}.*\{type\}")
+    types: str = Field(pattern=r"\{types\}")
+
+
 class ConversationPrompt(Prompt):
     """The turns of a training and evaluation conversation."""
 
@@ -77,6 +86,12 @@ def guidance_prompt(lang: Lang) -> GuidancePrompt:
     return _load(prompt_path("guidance", lang), GuidancePrompt)
 
 
+@lru_cache(maxsize=8)
+def verify_prompt(lang: Lang) -> VerifyPrompt:
+    """The judge's question for the passages of a language."""
+    return _load(prompt_path("verify", lang), VerifyPrompt)
+
+
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Replace ``{name}`` by its value, once and literally: braces and ``%s`` in the values survive."""
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), template)
@@ -102,7 +117,7 @@ def prompt_path(name: str, lang: Lang) -> Path:
     folder = resources.data_root() / "prompts"
     versions = sorted(folder.glob(f"{name}.{lang}.v*.yaml"), key=lambda p: int(p.stem.rpartition(".v")[2]))
     if not versions:
-        others = {"conversation", "guidance"}  # no construction prompts
+        others = {"conversation", "guidance", "verify"}  # no construction prompts
         names = sorted({p.name.split(".")[0] for p in folder.glob("*.yaml")} - others)
         raise InputError(f"annotate.prompt: no prompt {name!r} for {lang}; there are: {', '.join(names)}")
     return versions[-1]

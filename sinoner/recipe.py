@@ -22,7 +22,7 @@ from sinoner.settings import SECTIONS, Recipe, Source
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file and apply ``section.key=value`` overrides.
 
-    Paths of sources, benchmarks and a prompt file are made absolute: beside the recipe first, then
+    Paths of sources, gold, benchmarks, types and a prompt file are made absolute: beside the recipe first, then
     from the current folder, then among the shipped files.
 
     Raises:
@@ -160,6 +160,17 @@ def resolve(recipe: Recipe, near: Path) -> Recipe:
         of_annotate["prompt"] = absolute(annotate.prompt)
     if annotate.demonstrations:
         of_annotate["demonstrations"] = absolute(annotate.demonstrations)
+    if annotate.table:
+        named = bool(Path(annotate.table).suffix)
+        of_annotate["table"] = absolute(
+            annotate.table if named else f"data_recipes/tables/{annotate.table}.yaml"
+        )
+    of_filter: dict[str, Any] = {
+        name: absolute(path)
+        for name in ("types", "gold")
+        if (path := getattr(recipe.filter, name)) is not None
+    }
+    of_filter["test_sets"] = tuple(absolute(path) for path in recipe.filter.test_sets)
     of_llm = {
         name: absolute(path)
         for name in ("prices", "api_key_file")
@@ -170,6 +181,7 @@ def resolve(recipe: Recipe, near: Path) -> Recipe:
             "corpus": recipe.corpus.model_copy(update={"sources": sources}),
             "llm": llm.model_copy(update=of_llm),
             "annotate": annotate.model_copy(update=of_annotate),
+            "filter": recipe.filter.model_copy(update=of_filter),
             "evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks}),
         }
     )

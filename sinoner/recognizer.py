@@ -12,7 +12,7 @@ from sinoner.errors import InputError
 from sinoner.generate.local import LocalGenerator
 from sinoner.itset.render import Style, query_conversation
 from sinoner.records import Annotation, Entity, Passage
-from sinoner.text.ground import ground
+from sinoner.text.ground import Grounded, ground
 from sinoner.text.lang import detect_lang
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Recognizer:
         entities: dict[tuple[str, str], Entity] = {}
         for kind, raw in zip(types, self._generate(queries), strict=True):
             for mention in parse_surfaces(raw).surfaces:
-                if (found := ground(text, mention)) is not None:
-                    entities[found[0], kind] = Entity(surface=found[0], type=kind, starts=found[1])
+                if isinstance(found := ground(text, mention), Grounded):
+                    entities[found.surface, kind] = Entity(
+                        surface=found.surface, type=kind, starts=found.starts
+                    )
         return Annotation(passage=passage, entities=tuple(entities.values()), by=self._name)

@@ -6,9 +6,10 @@ ranges are half-open.
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Lang = Literal["zh", "en"]
 Unit = Literal["line", "document", "passage", "entity", "conversation", "query"]
@@ -20,6 +21,16 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _ascending(starts: tuple[int, ...]) -> tuple[int, ...]:
+    if starts[0] < 0 or (len(starts) > 1 and any(a >= b for a, b in pairwise(starts))):
+        raise ValueError("offsets must be ascending and not negative")
+    return starts
+
+
 class Entity(Record):
     """A mention of a type in a passage.
 
@@ -28,17 +39,14 @@ class Entity(Record):
         type: the type's natural name.
         starts: code-point offsets of its occurrences, ascending, never empty. Gold data carry the
             annotated occurrences; an annotator that gives no offsets claims all of them.
+        original_type: what the annotator called the type, when the filter merged it into ``type``; not written
+            when there is none.
     """
 
     surface: str = Field(min_length=1)
     type: str = Field(min_length=1)
-    starts: tuple[int, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Entity:
-        if self.starts[0] < 0 or any(a >= b for a, b in zip(self.starts, self.starts[1:], strict=False)):
-            raise ValueError(f"offsets of {self.surface!r} must be ascending and not negative")
-        return self
+    starts: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(min_length=1)
+    original_type: str | None = Field(None, exclude_if=_is_none)
 
 
 class Document(Record):
@@ -77,8 +85,9 @@ class Annotation(Record):
     def _grounded(self) -> Annotation:
         text = self.passage.text
         for entity in self.entities:
+            surface = entity.surface
             for start in entity.starts:
-                if not text.startswith(entity.surface, start):
+                if not text.startswith(surface, start):
                     raise ValueError(f"{self.passage.id}: {entity.surface!r} is not at offset {start}")
         return self
 

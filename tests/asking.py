@@ -12,9 +12,10 @@ from fault_server import FaultServer
 
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.demonstrations import Demonstrations
-from sinoner.annotate.engine import Reading, collect, read_back
+from sinoner.annotate.engine import Reading, collect, collect_tasks, read_back
 from sinoner.annotate.formats import known_outputs
 from sinoner.annotate.service import Service
+from sinoner.annotate.verify import BetterTypes, Judged, judge_of, read_verdicts, tasks
 from sinoner.llm.client import clients, identity
 from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger
@@ -78,6 +79,37 @@ class Annotating:
         """Ask and read back."""
         self.collect(passages, retry)
         return [x for r in self.readings(passages) for x in (r.outcome, *r.rejects)]
+
+
+class Verifying(Annotating):
+    """Settings and a ledger, as for annotating; ``judge_all`` asks and reads back."""
+
+    def judging(self, model: str = "judge") -> Asking:
+        return judge_of(self.settings, self.llm, model, identity(self.llm, ENVIRON))
+
+    def ask(self, annotations: Sequence[Annotation], model: str = "judge") -> Asking:
+        with Ledger(self.path) as ledger:
+            ledger.recover()
+            asking = self.judging(model)
+            found = clients(asking.llm, ENVIRON)
+            self.meter = Meter()
+            spending = account(self.settings, asking.llm, found, ledger.spent())
+            service = Service(found, ledger, spending, self.meter)
+            return collect_tasks(lambda known: tasks(annotations, known, ledger), asking, service)
+
+    def read(
+        self,
+        annotations: Sequence[Annotation],
+        better: BetterTypes | None = None,
+        model: str = "judge",
+    ) -> list[Judged]:
+        with Ledger(self.path) as ledger:
+            asking = known_outputs(self.judging(model), ledger)
+            return list(read_verdicts(annotations, asking, ledger, better or BetterTypes()))
+
+    def judge_all(self, *annotations: Annotation) -> list[Judged]:
+        self.ask(annotations)
+        return self.read(annotations)
 
 
 def held(folder: Path) -> int:

@@ -19,6 +19,11 @@ MARK = re.compile(r"⟦(\w+)(?:\*(\d+))?⟧")
 MENTION = re.compile(r"王明|上海|第\d+街|Marie Curie|Warsaw")
 TYPES = {"王明": "人名", "上海": "地点", "Marie Curie": "person", "Warsaw": "city"}
 NORMAL = statistics.NormalDist()
+# A question of the judge goes on after the passage with numbered lines: mention and type, in quotes.
+ENTITIES = re.compile("\n(?:实体：|Entities:)\n")
+ENTITY = re.compile(r'^(\d+)\. ("(?:[^"\\]|\\.)*") → ("(?:[^"\\]|\\.)*")$', re.MULTILINE)
+WRONG_TYPES = ("街道",)  # what the judge finds wrong, and what it would call otherwise
+BETTER_TYPES = {"地点": "城市", "地名": "城市"}
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,22 @@ def answer_for(passage: str) -> list[tuple[str, str]]:
     return [(m, TYPES.get(m, "街道")) for m in dict.fromkeys(MENTION.findall(passage))]
 
 
+def verdicts_for(lines: str) -> list[dict[str, object]]:
+    """What the judge says about numbered entities: yes, unless their type is one of the two lists."""
+    said: list[dict[str, object]] = []
+    for number, _, quoted in ENTITY.findall(lines):
+        kind = json.loads(quoted)
+        better = BETTER_TYPES.get(kind, "")
+        word = "no" if kind in WRONG_TYPES else "retype" if better else "yes"
+        said.append({"n": int(number), "verdict": word, "type": better})
+    return said
+
+
 @lru_cache(100_000)
 def content_for(passage: str, form: str) -> str:
-    """``answer_for`` as the response format wants it."""
+    """``answer_for`` as the response format wants it; for a question of the judge, ``verdicts_for``."""
+    if len(asked := ENTITIES.split(passage)) > 1:
+        return json.dumps({"verdicts": verdicts_for(asked[-1])}, ensure_ascii=False)
     pairs = answer_for(passage)
     if form == "text":
         return json.dumps([{mention: kind} for mention, kind in pairs], ensure_ascii=False)

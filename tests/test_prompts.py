@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from sinoner import resources
 from sinoner.errors import InputError
-from sinoner.prompts import ExtractPrompt, conversation_prompt, extract_prompt, fill, guidance_prompt
+from sinoner.prompts import (
+    ExtractPrompt,
+    conversation_prompt,
+    extract_prompt,
+    fill,
+    guidance_prompt,
+    verify_prompt,
+)
 
 MINE = 'id: mine.zh.v1\nlang: zh\nsystem: 规则 {text} 不变\nuser: \'[{"a": "b"}] %s {x} {text}\'\n'
 
@@ -69,7 +76,7 @@ def test_the_highest_version_wins_by_number(tmp_path, monkeypatch):
 def test_the_shipped_prompts_are_named_as_their_files():
     for path in sorted((resources.data_root() / "prompts").glob("*.yaml")):
         name, lang, version = path.stem.split(".")
-        others = {"conversation": conversation_prompt, "guidance": guidance_prompt}
+        others = {"conversation": conversation_prompt, "guidance": guidance_prompt, "verify": verify_prompt}
         prompt = others[name](lang) if name in others else extract_prompt(name, lang)
         assert prompt.lang == lang
         assert version.startswith("v")

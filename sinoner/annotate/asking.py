@@ -88,11 +88,27 @@ class Asking:
         self, passage: Passage, model: str, sample: int, messages: tuple[Message, ...], *, more_tokens: bool
     ) -> Request:
         """The request of these messages; ``more_tokens`` doubles what the answer may have."""
-        body = request_body(model, messages, self.llm, self._format(model))
+        return make_request(
+            self.body(model, messages, self._format(model), more_tokens=more_tokens),
+            self.identity,
+            passage.id,
+            sample=sample,
+        )
+
+    def body(
+        self,
+        model: str,
+        messages: tuple[Message, ...],
+        response_format: dict[str, Any] | None,
+        *,
+        more_tokens: bool,
+    ) -> dict[str, Any]:
+        """The body of a request, whatever it asks; ``more_tokens`` doubles what the answer may have."""
+        body = request_body(model, messages, self.llm, response_format)
         if more_tokens:
             name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
             body[name] = 2 * int(body.get(name) or self.llm.max_tokens)
-        return make_request(body, self.identity, passage.id, sample=sample)
+        return body
 
     def _format(self, model: str) -> dict[str, Any] | None:
         return response_format(self.output(model), tuple(self.settings.types))
@@ -121,15 +137,20 @@ def guidance(settings: AnnotateSettings, lang: Lang) -> str:
     if settings.domain:
         parts.append(fill(words.domain, {"domain": settings.domain}))
     if settings.types:
-        lines = [
-            fill(
-                words.type if definition in ("", name) else words.defined,
-                {"type": name, "definition": definition},
-            )
-            for name, definition in settings.types.items()
-        ]
-        parts.append(fill(words.types, {"types": "\n".join(lines)}))
+        parts.append(fill(words.types, {"types": listed_types(settings, lang)}))
     return "\n".join(parts)
+
+
+def listed_types(settings: AnnotateSettings, lang: Lang) -> str:
+    """The closed list of types with their definitions, one a line."""
+    words = guidance_prompt(lang)
+    return "\n".join(
+        fill(
+            words.type if definition in ("", name) else words.defined,
+            {"type": name, "definition": definition},
+        )
+        for name, definition in settings.types.items()
+    )
 
 
 def written(annotation: Annotation, output: Output) -> str:
@@ -142,27 +163,37 @@ def written(annotation: Annotation, output: Output) -> str:
 
 
 def response_format(output: Output, types: Iterable[str] = ()) -> dict[str, Any] | None:
-    """The ``response_format`` of a request; the schema is a list of mention and type under ``entities``.
+    """The ``response_format`` of a request for entities: mention and type of each."""
+    kind: dict[str, Any] = {"type": "string"}
+    if names := list(types):
+        kind["enum"] = names
+    return list_format(output, "entities", {"mention": {"type": "string"}, "type": kind})
+
+
+def list_format(output: Output, name: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ``response_format`` for a list of objects under one name.
 
     It is an object and not a bare list because OpenAI's strict mode accepts objects only.
+
+    Args:
+        output: the answer format; ``text`` has none.
+        name: what the list is called.
+        fields: the JSON schema of each field of its objects; all are required.
     """
     if output == "text":
         return None
     if output == "json_object":
         return {"type": "json_object"}
-    kind: dict[str, Any] = {"type": "string"}
-    if names := list(types):
-        kind["enum"] = names
     item = {
         "type": "object",
-        "properties": {"mention": {"type": "string"}, "type": kind},
-        "required": ["mention", "type"],
+        "properties": dict(fields),
+        "required": list(fields),
         "additionalProperties": False,
     }
     schema = {
         "type": "object",
-        "properties": {"entities": {"type": "array", "items": item}},
-        "required": ["entities"],
+        "properties": {name: {"type": "array", "items": item}},
+        "required": [name],
         "additionalProperties": False,
     }
-    return {"type": "json_schema", "json_schema": {"name": "entities", "strict": True, "schema": schema}}
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.formats import with_outputs
-from sinoner.annotate.interview import Finding, interview
+from sinoner.annotate.interview import Finding, Readable, interview
 from sinoner.annotate.outcome import STAGE, build, writable
 from sinoner.annotate.service import Service
 from sinoner.errors import InputError, StoppedError
@@ -60,12 +60,31 @@ def collect(
         StoppedError: too many failures, no success for too long, or the budget is used up.
         KeyboardInterrupt: it was asked to stop.
     """
-    return asyncio.run(_collect(passages, asking, service, retry))
+    return collect_tasks(lambda known: tasks(passages, known, service.ledger, retry), asking, service)
 
 
-async def _collect(
-    passages: Iterable[Passage], asking: Asking, service: Service, retry: Collection[str]
-) -> Asking:
+Tasks = Callable[[Asking], Iterator[tuple[Progress, Task]]]
+
+
+def collect_tasks(tasks: Tasks, asking: Asking, service: Service) -> Asking:
+    """Drive tasks of any kind to their end, as ``collect`` does with its interviews.
+
+    Args:
+        tasks: given the questions with their answer formats, the tasks, each with the state of its passage. A task's
+            result says in ``reason`` why it failed, if it did.
+        asking: endpoint, models and limits of failure.
+        service: who is asked.
+
+    Returns:
+        The same questions with the answer formats that were found out.
+
+    Raises:
+        EndpointError, StoppedError, KeyboardInterrupt: as for ``collect``.
+    """
+    return asyncio.run(_collect(tasks, asking, service))
+
+
+async def _collect(tasks: Tasks, asking: Asking, service: Service) -> Asking:
     llm = asking.llm
     loop = asyncio.get_running_loop()
     if on_their_way := BatchBook(service.ledger).abandon():
@@ -80,7 +99,7 @@ async def _collect(
         kinds: Counter[str] = Counter()
         meter = service.meter
 
-        def done(passage: Progress, finding: Finding, asked: bool) -> None:
+        def done(passage: Progress, finding: Readable, asked: bool) -> None:
             passage.left -= 1
             passage.good |= finding.reason is None
             passage.asked |= asked
@@ -103,7 +122,7 @@ async def _collect(
             lanes(llm, service.clients), service.ledger, llm, Hooks(done, tell), service.account, meter
         )
         service.on_start(lambda: _soon(loop, dispatcher))
-        await dispatcher.run(tasks(passages, asking, service.ledger, retry))
+        await dispatcher.run(tasks(asking))
     finally:
         for client in service.clients:
             await client.close()
@@ -133,18 +152,28 @@ def tasks(
     passages: Iterable[Passage], asking: Asking, ledger: Ledger, retry: Collection[str]
 ) -> Iterator[tuple[Progress, Task]]:
     """The interviews of all passages, with the state that those of one passage share."""
-    reopened: set[str] = set()  # the same question of another passage is asked again once
+    reopened: set[str] = set()
     for passage in passages:
         state = Progress(len(asking.rounds))
         for model, sample in asking.rounds:
             if retry:
-                known = ledger.play(interview(passage, asking, model, sample))
-                if isinstance(known, Done) and (
-                    known.value.reason in retry or ("all" in retry and known.value.reason)
-                ):
-                    ledger.reopen(key for key in known.value.keys if key not in reopened)
-                    reopened.update(known.value.keys)
+                reopen(interview(passage, asking, model, sample), ledger, retry, reopened)
             yield state, interview(passage, asking, model, sample)
+
+
+def reopen(task: Task, ledger: Ledger, retry: Collection[str], reopened: set[str]) -> None:
+    """Have the requests of a task asked again if it failed in an earlier run.
+
+    Args:
+        task: plays what the ledger knows; its result has ``reason`` and ``keys``.
+        ledger: where its answers are.
+        retry: the reasons that are retried, or ``all``.
+        reopened: what was reopened in this run, so that the same question of another passage is asked again once.
+    """
+    known: Any = ledger.play(task)
+    if isinstance(known, Done) and (known.value.reason in retry or ("all" in retry and known.value.reason)):
+        ledger.reopen(key for key in known.value.keys if key not in reopened)
+        reopened.update(known.value.keys)
 
 
 # reading back --------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ so all three end with the same outcome.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from typing import NamedTuple, get_args
+from collections.abc import Callable, Generator
+from typing import Generic, NamedTuple, Protocol, TypeVar, get_args
 
 from sinoner.annotate.asking import Asking, Output, response_format
 from sinoner.answers import Mentions, parse_mentions, repair_mentions
 from sinoner.llm.errors import CallError, Kind
 from sinoner.llm.request import Heard, Request, make_request, read_reply, request_body
 from sinoner.prompts import extract_prompt
-from sinoner.records import Passage
+from sinoner.records import Message, Passage
 
 # Every reason for which a passage can fail.
 FAILURES: tuple[str, ...] = (*get_args(Kind), "empty_answer")
@@ -42,34 +42,92 @@ class Finding(NamedTuple):
 def interview(
     passage: Passage, asking: Asking, model: str, sample: int = 0
 ) -> Generator[Request, Heard, Finding]:
-    """Ask about a passage until there is an answer to use or none can be had.
+    """Ask about a passage until there is an answer to use or none can be had."""
+    messages = asking.messages(passage, model)
 
-    An answer that was cut off is asked for once more with twice the tokens; one that cannot be read, even after
-    repair, is asked for again at most ``reasks`` times with the error quoted.
+    def request(said: tuple[Message, ...], more_tokens: bool) -> Request:
+        return asking.request(passage, model, sample, said, more_tokens=more_tokens)
+
+    def read(content: str, finish: str) -> Mentions:
+        return understand(content, finish, passage.text)
+
+    last = yield from exchange(passage, asking, messages, request, read, "entities")
+    if last.read is None:
+        return Finding(reason=last.failed, detail=last.detail, keys=last.keys)
+    reason = last.read.reason
+    if reason is None:
+        return Finding(last.read.pairs, keys=last.keys)
+    if reason == "truncated" and last.read.pairs and asking.settings.keep_truncated:
+        return Finding(last.read.pairs, keys=last.keys, truncated=True)
+    return Finding(reason=reason, detail=last.detail, keys=last.keys)
+
+
+class Readable(Protocol):
+    """What an answer says, or the reason why it says nothing."""
+
+    @property
+    def reason(self) -> str | None:
+        """The reason."""
+
+
+R = TypeVar("R", bound=Readable)
+
+
+class Last(NamedTuple, Generic[R]):
+    """How an exchange ended.
+
+    Attributes:
+        read: what the last answer says; None when the question itself failed.
+        failed: why the question failed.
+        detail: the failure in words, or the beginning of an answer that says nothing.
+        keys: the requests to ask again if this failure is to be retried.
     """
-    first = messages = asking.messages(passage, model)
+
+    read: R | None
+    failed: str | None
+    detail: str
+    keys: tuple[str, ...]
+
+
+def exchange(
+    passage: Passage,
+    asking: Asking,
+    first: tuple[Message, ...],
+    request: Callable[[tuple[Message, ...], bool], Request],
+    read: Callable[[str, str], R],
+    wanted: str,
+) -> Generator[Request, Heard, Last[R]]:
+    """Ask a question about a passage until there is an answer that reads or none can be had.
+
+    An answer that was cut off is asked for once more with twice the tokens; one that cannot be read is asked for again
+    at most ``annotate.reasks`` times with the error quoted.
+
+    Args:
+        passage: what it is about.
+        asking: how an answer is asked for again.
+        first: the messages of the question.
+        request: makes the request of messages, on wish with twice the tokens for the answer.
+        read: reads the content of an answer and its finish reason.
+        wanted: what an answer lists, for saying that it does not.
+    """
+    messages = first
     more_tokens, reasks = False, 0
     keys: list[str] = []
     while True:
-        request = asking.request(passage, model, sample, messages, more_tokens=more_tokens)
-        keys.append(request.key)
-        heard = yield request
+        asked = request(messages, more_tokens)
+        keys.append(asked.key)
+        heard = yield asked
         if heard.failed is not None:
-            return Finding(reason=heard.failed, detail=heard.detail, keys=(request.key,))
+            return Last(None, heard.failed, heard.detail, (asked.key,))
         content, finish = _content(heard.raw)
-        read = understand(content, finish, passage.text)
-        if read.reason is None:
-            return Finding(read.pairs, keys=tuple(keys))
-        if read.reason == "truncated" and not more_tokens:
+        said = read(content, finish)
+        if said.reason == "truncated" and not more_tokens:
             more_tokens = True
-            continue
-        if read.reason in ("unparsed", "empty_answer") and reasks < asking.settings.reasks:
+        elif said.reason in ("unparsed", "empty_answer") and reasks < asking.settings.reasks:
             reasks += 1
-            messages = asking.ask_again(passage, first, content, complaint(content))
-            continue
-        if read.reason == "truncated" and read.pairs and asking.settings.keep_truncated:
-            return Finding(read.pairs, keys=tuple(keys), truncated=True)
-        return Finding(reason=read.reason, detail=content[:200], keys=tuple(keys))
+            messages = asking.ask_again(passage, first, content, complaint(content, wanted))
+        else:
+            return Last(said, None, "" if said.reason is None else content[:200], tuple(keys))
 
 
 def understand(content: str, finish: str, text: str) -> Mentions:
@@ -90,7 +148,7 @@ def understand(content: str, finish: str, text: str) -> Mentions:
     return read
 
 
-def complaint(content: str) -> str:
+def complaint(content: str, wanted: str = "entities") -> str:
     """What is wrong with an answer, in the words of the JSON reader where it has some."""
     if not content.strip():
         return "empty answer"
@@ -98,7 +156,7 @@ def complaint(content: str) -> str:
         json.loads(content)
     except (ValueError, RecursionError) as error:
         return str(error)
-    return "no list of entities in it"
+    return f"no list of {wanted} in it"
 
 
 def _content(raw: str) -> tuple[str, str]:

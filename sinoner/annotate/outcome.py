@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sinoner.records import Annotation, Entity, Passage, Reject
-from sinoner.text.ground import Fold, ground
+from sinoner.text.ground import Fold, Grounded, ground
 
 STAGE = "annotate"
 Outcome = tuple[Annotation | Reject, list[Reject]]
@@ -28,31 +28,29 @@ def build(
         types: closed list: type, in lower case → its name; None for open types.
 
     Returns:
-        The annotation, and a reject of unit ``entity`` for every pair that is not in the passage
-        (``not_in_passage``), has no type (``no_type``) or one outside the list (``type_not_listed``), or repeats
-        another (``repeated``).
+        The annotation, and a reject of unit ``entity`` for every pair that has no type (``no_type``) or one outside
+        the list (``type_not_listed``), is not in the passage (``not_in_passage``) or there in several ways of writing
+        (``ambiguous_mention``), or repeats another (``repeated``).
     """
     entities: dict[tuple[str, str], Entity] = {}
     rejects: list[Reject] = []
     for mention, said in pairs:
         kind = writable(said.strip())
-        if types and kind:
-            listed = types.get(kind.lower())
-            found = ground(passage.text, mention, fold) if listed else None
-            reason = "type_not_listed" if not listed else "not_in_passage" if found is None else None
-            kind = listed or kind
+        found: Grounded | str
+        if not kind:
+            found = "no_type"
+        elif types and kind.lower() not in types:
+            found = "type_not_listed"
         else:
+            kind = types[kind.lower()] if types else kind
             found = ground(passage.text, mention, fold)
-            reason = "no_type" if not kind else "not_in_passage" if found is None else None
-        if found is not None and (found[0], kind) in entities:
-            reason = "repeated"
-        if reason is not None or found is None:
+        if isinstance(found, Grounded) and (found.surface, kind) in entities:
+            found = "repeated"
+        if isinstance(found, str):
             detail = writable(f"{mention} ({kind})")
-            rejects.append(
-                Reject(id=passage.id, stage=STAGE, reason=reason or "", detail=detail, unit="entity")
-            )
-            continue
-        entities[found[0], kind] = Entity(surface=found[0], type=kind, starts=found[1])
+            rejects.append(Reject(id=passage.id, stage=STAGE, reason=found, detail=detail, unit="entity"))
+        else:
+            entities[found.surface, kind] = Entity(surface=found.surface, type=kind, starts=found.starts)
     return Annotation(passage=passage, entities=tuple(entities.values()), by=by), rejects
 
 

@@ -118,7 +118,7 @@ def _parse(text: str, start: int) -> Piece:
             if mark:
                 stack.append(Open(_CLOSERS[mark], []))
             elif top is not None:
-                said = unquoted(found["text"]) if found["text"] else None
+                said: Any = unquoted(found["text"]) if found["text"] else _bare(found["bare"])
                 if found["text"] and said is None:
                     break
                 top.items.append(said)
@@ -140,6 +140,15 @@ def _parse(text: str, start: int) -> Piece:
         if text[at:].isspace() or at == len(text) or (not ready and _BEGUN.match(text, at)):
             return Piece("cut", start, start, stack)
     return Piece("broken", start, start)
+
+
+_BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
+_SMALL = re.compile(r"[0-9]{1,9}")
+
+
+def _bare(token: str) -> bool | int | None:
+    """What a word without quotes says, where somebody asks for it: a truth value, or a small number."""
+    return int(token) if _SMALL.fullmatch(token) else _BOOLEANS.get(token)
 
 
 _ESCAPE = re.compile(

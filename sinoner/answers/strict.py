@@ -54,7 +54,7 @@ def parse_mentions(answer: str) -> Mentions:
             found = _pairs(piece.value)
             read = read or found is not None
             pairs.extend(found or ())
-        elif _LISTED.match(text, piece.start):
+        elif LISTED.match(text, piece.start):
             # Not even the lists beside it are taken: half an answer is no answer.
             return Mentions((), "unparsed" if piece.state == "broken" or _closes(text) else "truncated")
         else:
@@ -63,7 +63,7 @@ def parse_mentions(answer: str) -> Mentions:
         return Mentions(tuple(pairs))
     if never and not _closes(text):
         return Mentions((), "truncated")
-    return Mentions((), "refused" if len(text) < _LONGEST_REFUSAL and _REFUSAL.match(text) else "unparsed")
+    return Mentions((), "refused" if refuses(text) else "unparsed")
 
 
 def parse_surfaces(answer: str) -> Surfaces:
@@ -87,7 +87,7 @@ def parse_surfaces(answer: str) -> Surfaces:
 
 
 # What begins like a list of mentions, and not like a note in brackets.
-_LISTED = re.compile(r"""[\[{]\s*["'“‘\[{]|\[\s*\(\s*["'“‘]""")
+LISTED = re.compile(r"""[\[{]\s*["'“‘\[{]|\[\s*\(\s*["'“‘]""")
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>")
 # A thought's end stands on a line of its own or before a list; inside a mention it is a mention's text.
@@ -125,6 +125,11 @@ _REFUSAL = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+def refuses(text: str) -> bool:
+    """Whether an answer without its reasoning is a short apology."""
+    return len(text) < _LONGEST_REFUSAL and _REFUSAL.match(text) is not None
 
 
 def _salvage(stack: Sequence[Open]) -> list[Pair]:

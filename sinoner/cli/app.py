@@ -6,7 +6,26 @@ from typing import Annotated
 
 import typer
 
-from sinoner.cli import more
+from sinoner.cli import gold as against_gold
+from sinoner.cli import more, quality
+from sinoner.cli.options import (
+    Annotations,
+    BaseUrl,
+    Concurrency,
+    Corpus,
+    Force,
+    GoldFile,
+    Input,
+    Json,
+    Lang,
+    Limit,
+    Model,
+    NewRun,
+    OptionalInput,
+    Out,
+    Overrides,
+    RawTypes,
+)  # fmt: skip
 from sinoner.cli.verbs import VerbCommand, annotate_options, flags_to_overrides, plain_errors, work
 
 app = typer.Typer(
@@ -18,34 +37,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Input = Annotated[
-    str, typer.Argument(metavar="RECIPE|RUN", help="recipe (.yaml or a shipped name) or run folder")
-]
-Corpus = Annotated[
-    str,
-    typer.Argument(
-        metavar="RECIPE|CORPUS|RUN",
-        help="recipe, corpus (file, folder, hf://datasets/OWNER/NAME) or run folder",
-    ),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[section.key=value]...", help="settings to change")
-]
-Out = Annotated[str | None, typer.Option("--out", help="run folder; default runs/<name>")]
-Force = Annotated[bool, typer.Option("--force", help="run again even when nothing changed")]
-Json = Annotated[bool, typer.Option("--json", help="print counts and scores as JSON on stdout")]
-Lang = Annotated[str | None, typer.Option("--lang", help="language of the corpus: zh, en or auto")]
-NewRun = Annotated[
-    bool, typer.Option("--new-run", help="ask anew although the ledger has answers to other settings")
-]
-Model = Annotated[str | None, typer.Option("--model", help="model name at the endpoint")]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint")]
-Concurrency = Annotated[
-    int | None,
-    typer.Option("--concurrency", help="requests in flight, fixed; default adapts to the endpoint"),
-]
-Limit = Annotated[int | None, typer.Option("--limit", help="read at most this many documents")]
 
 
 def _corpus_flags(lang: str | None, limit: int | None) -> list[str]:
@@ -92,7 +83,13 @@ def annotate(
     model: Model = None,
     base_url: BaseUrl = None,
     by: Annotated[
-        str | None, typer.Option("--by", help="llm, or without a model: jieba, lac (Chinese)")
+        str | None, typer.Option("--by", help="llm, or without a model: jieba, lac (Chinese), table")
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table", metavar="FILE", help="table of words and patterns (implies --by table); zh = shipped"
+        ),
     ] = None,
     lang: Lang = None,
     limit: Limit = None,
@@ -136,10 +133,13 @@ def annotate(
 
     Every answer is kept in ledger.sqlite before it is read; the same command asks only for what is missing.
     """
+    if table and by not in (None, "table"):
+        raise typer.BadParameter("--table goes with --by table, not with another annotator")
     flags = {
         "llm.model": model,
         "llm.base_url": base_url,
-        "annotate.by": by,
+        "annotate.by": by or ("table" if table else None),
+        "annotate.table": table,
         "llm.concurrency": concurrency,
         "annotate.max_cost": max_cost,
         "annotate.max_tokens": max_tokens,
@@ -219,7 +219,7 @@ def finetune(
 
 @app.command(cls=VerbCommand)
 def evaluate(
-    given: Input,
+    given: OptionalInput = None,
     overrides: Overrides = None,
     benchmark: Annotated[
         list[str] | None,
@@ -227,10 +227,19 @@ def evaluate(
     ] = None,
     base: Annotated[str | None, typer.Option("--base", help="base model: hub id, folder, or smollm2")] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="passages per benchmark")] = None,
+    annotations: Annotations = None,
+    gold: GoldFile = None,
+    raw_types: RawTypes = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score the base and the tuned model on gold, with and without examples."""
+    """Score the base and the tuned model on gold, with and without examples; or annotations against gold."""
+    of_models = {"--benchmark": benchmark, "--base": base, "--limit": limit, "--force": force}
+    with plain_errors():
+        if annotations is not None or gold is not None or raw_types:
+            words = [*([given] if given else []), *(overrides or [])]
+            return against_gold.compare(annotations, gold, words, of_models, raw_types, json)
+        given = against_gold.named(given)
     flags = {"evaluate.benchmarks": benchmark, "train.base": base, "evaluate.limit": limit}
     work("evaluate", given, [*flags_to_overrides(flags), *(overrides or [])], force=force, as_json=json)
 
@@ -257,6 +266,9 @@ def publish(
 def report(given: Annotated[str, typer.Argument(metavar="RUN", help="run folder")]) -> None:
     """Write report.html of a run anew and print the summary."""
     work("report", given, [])
+
+
+quality.add_to(app)
 
 
 @app.command()

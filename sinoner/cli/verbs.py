@@ -25,7 +25,7 @@ SECTIONS_OF = {
     "chunk": ("corpus",),
     "estimate": ("corpus", "annotate", "llm"),
     "annotate": ("corpus", "annotate", "llm"),
-    "filter": ("filter",),
+    "filter": ("filter", "llm"),
     "build-it-set": ("filter", "retrieve", "it_set"),
     "finetune": ("train",),
     "evaluate": ("evaluate", "retrieve"),

@@ -23,7 +23,7 @@ class Request(NamedTuple):
         key: SHA-256 of body, endpoint identity and key version, as hex; the identity of the request.
         payload: the body as canonical JSON (sorted keys, no spaces): what is hashed is what is sent.
         model: the model of the settings that shall answer.
-        passage: id of the passage that it is about; empty for a question about the endpoint itself.
+        passage: id of the passage that it asks to annotate; empty for any other question.
         pin: the one endpoint that may answer it; None for any.
         max_tokens: tokens the answer may have.
     """

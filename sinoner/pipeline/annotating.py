@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from sinoner import jsonl
 from sinoner.errors import InputError
-from sinoner.pipeline.data_stages import ANNOTATIONS, HUMAN, PASSAGES, SAMPLES
+from sinoner.pipeline.collecting import Collecting, key_files_elsewhere, llm_identity, readable, tell_usage
+from sinoner.pipeline.paths import ANNOTATIONS, HUMAN, LEDGER, PASSAGES, SAMPLES
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.stages import Run, Stage
+from sinoner.pipeline.tables import table_of
 from sinoner.pipeline.tally import Tally
 from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Lang, Passage, Reject
@@ -22,11 +21,9 @@ from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking
+    from sinoner.annotate.service import Service
     from sinoner.llm.client import Client
     from sinoner.llm.ledger import Ledger
-    from sinoner.llm.meter import Meter
-
-LEDGER = "ledger.sqlite"
 
 
 def _annotate(run: Run, tally: Tally, at: At) -> None:
@@ -44,6 +41,10 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
         annotated: Iterable[Annotation | Reject] = ()
     elif recipe.annotate.by == "llm":
         annotated = _by_llm(run, waiting, total - len(human), tally, at)
+    elif recipe.annotate.by == "table":
+        from sinoner.annotate.table import annotate_by_table
+
+        annotated = annotate_by_table(waiting(), table_of(recipe.annotate))
     else:
         from sinoner.annotate.offline import annotate_offline
 
@@ -80,13 +81,14 @@ def _by_llm(
 
     recipe = run.recipe
     _known_failures(run.options.retry_failed)
-    _not_in_the_run(run)
+    key_files_elsewhere(run)
     found = [] if run.options.reparse else clients(recipe.llm)
     with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
         asking = asking_of(recipe)
         _same_questions(run, asking, ledger)
         if not run.options.reparse:
-            asking = _collect(run, passages, total, asking, found, ledger, at)
+            again = "--retry-failed KIND asks for the failed ones again"
+            asking = _collect(Collecting(run, "annotate", total, at, again), passages, asking, found, ledger)
         elif not ledger.usage()[0]:
             raise InputError(f"{run.folder / LEDGER}: has no answer yet; run it without --reparse")
         else:
@@ -105,78 +107,29 @@ def _by_llm(
                     for sample in reading.samples:
                         samples.record(sample)
                         tally.make("sample")
-        answers, prompt, completion = ledger.usage()
-        tally.make("answer in the ledger", answers)
-        tally.make("prompt token", prompt)
-        tally.make("completion token", completion)
-
-
-@contextlib.contextmanager
-def readable(ledger: Path) -> Iterator[None]:
-    """Say in one line that a ledger is damaged, wherever that is noticed."""
-    import sqlite3
-
-    from sinoner.llm.schema import explained
-
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise explained(ledger, error) from None
+        tell_usage(ledger, tally)
 
 
 def _collect(
-    run: Run,
+    collecting: Collecting,
     passages: Callable[[], Iterator[Passage]],
-    total: int,
     asking: Asking,
     found: list[Client],
     ledger: Ledger,
-    at: At,
 ) -> Asking:
-    """Ask what the ledger does not have, online or in batches, and say what it costs."""
+    """Ask what the ledger does not have, online or in batches."""
     from sinoner.annotate.engine import collect
-    from sinoner.annotate.service import Service
-    from sinoner.llm.costs import account
-    from sinoner.llm.meter import Meter
-    from sinoner.llm.pricing import format_money
 
-    recipe = run.recipe
-    if lost := ledger.recover():
-        run.screen.say(
-            f"annotate: {lost} requests were in flight when the last run was killed; they may have been paid"
-        )
-    spending = account(recipe.annotate, recipe.llm, found, ledger.spent())
-    meter = Meter(total=total, cost=spending.spent, before=spending.spent, currency=spending.costs.currency)
-    tell = _teller(meter, total, at)
-    stop: list[Callable[[], None]] = []
-    service = Service(found, ledger, spending, meter, tell, stop.append)
-    try:
-        with _graceful(lambda: [ask() for ask in stop[-1:]], run):
-            if recipe.annotate.mode == "batch":
-                from sinoner.annotate.batches import collect_in_batches
+    run, retry = collecting.run, collecting.run.options.retry_failed
 
-                asking = collect_in_batches(
-                    passages, asking, service, run.folder / "batches", run.options.retry_failed
-                )
-            else:
-                asking = collect(passages(), asking, service, run.options.retry_failed)
-    finally:
-        cost = f", {format_money(meter.cost, meter.currency)} so far" if meter.currency else ""
-        again = "; --retry-failed KIND asks for the failed ones again" if meter.failed else ""
-        run.screen.say(
-            f"annotate: {meter.done} done, {meter.failed} failed, {meter.waiting} waiting"
-            f" ({meter.answers} answers in this run, {meter.tokens:,} tokens{cost}){again}"
-        )
-    return asking
+    def ask(service: Service) -> Asking:
+        if run.recipe.annotate.mode == "batch":
+            from sinoner.annotate.batches import collect_in_batches
 
+            return collect_in_batches(passages, asking, service, run.folder / "batches", retry)
+        return collect(passages(), asking, service, retry)
 
-def _teller(meter: Meter, total: int, at: At) -> Callable[[], None]:
-    """Shows the meter, the part of the passages that is done as the bar."""
-
-    def tell() -> None:
-        at(total, meter.line(), meter.ended)
-
-    return tell
+    return collecting.ask(run.recipe.llm, found, ledger, ask)
 
 
 def asking_of(recipe: Recipe) -> Asking:
@@ -212,16 +165,6 @@ def _known_failures(given: Iterable[str]) -> None:
             )
 
 
-def _not_in_the_run(run: Run) -> None:
-    """A key file belongs outside the run folder, which is kept, shared and published."""
-    llm = run.recipe.llm
-    for name in (llm.api_key_file, *(e.api_key_file for e in llm.endpoints)):
-        if name and run.folder.resolve() in Path(name).expanduser().resolve().parents:
-            raise InputError(
-                f"{name}: a key file inside the run folder would be shared with it; move it elsewhere"
-            )
-
-
 def _same_questions(run: Run, asking: Asking, ledger: Ledger) -> None:
     """Refuse to ask everything anew because a setting changed unnoticed.
 
@@ -247,26 +190,6 @@ def _same_questions(run: Run, asking: Asking, ledger: Ledger) -> None:
         ledger.add_run(fields)
 
 
-@contextlib.contextmanager
-def _graceful(stop: Callable[[], object], run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM let the requests in flight arrive; the second time nothing is waited for."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        if not stop():
-            raise KeyboardInterrupt
-        run.screen.say("annotate: stopping; waiting for the requests in flight (once more: stop at once)")
-
-    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """What the annotations depend on; how fast and how dear they come is left out."""
     only_how = {
@@ -276,18 +199,16 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         return recipe.annotate.model_dump(mode="json", include={"by", "keep_human"})
     settings = recipe.annotate.model_dump(mode="json", exclude=only_how | {"demonstrations"})
     kept = {"model", "more_models", "name", "temperature", "max_tokens", "output", "extra"}
-    settings["llm"] = recipe.llm.model_dump(mode="json", include=kept)
-    if recipe.llm.name is None:
-        settings["llm"]["base_url"] = (
-            recipe.llm.endpoints[0].base_url if recipe.llm.endpoints else recipe.llm.base_url
-        )
+    settings["llm"] = llm_identity(recipe, kept)
     return settings
 
 
 def _inputs(run: Run) -> list[Path]:
-    """Passages and hand-made labels; an LLM's answers depend on what its prompt and gold files say as well."""
+    """Passages and hand-made labels; also the table, or what the prompt and gold files of an LLM say."""
     paths = [run.folder / PASSAGES, run.folder / HUMAN]
     settings = run.recipe.annotate
+    if settings.by == "table" and settings.table:
+        return [*paths, Path(settings.table)]
     if settings.by != "llm":
         return paths
     langs: list[Lang] = ["zh", "en"]

@@ -40,6 +40,7 @@ def problems(recipe: Recipe) -> list[str]:
 def _problems(recipe: Recipe) -> Iterator[str]:
     from sinoner.corpus.benchmarks import load_gold
     from sinoner.corpus.chunk import counter
+    from sinoner.pipeline.tables import table_of
 
     if not recipe.corpus.sources:
         yield "corpus.sources: no corpus is named"
@@ -51,16 +52,24 @@ def _problems(recipe: Recipe) -> Iterator[str]:
             yield f"{name}: {', '.join(missing)} not installed; sinoner doctor says how to get it"
     if recipe.annotate.by == "llm":
         yield from _of_llm(recipe)
+    if recipe.filter.verify:
+        yield from _of_judge(recipe)
     actions: list[Callable[[], object]] = [
+        *([partial(table_of, recipe.annotate)] if recipe.annotate.by == "table" else []),
         partial(counter, recipe.corpus.tokenizer),
         partial(prompts.extract_prompt, recipe.annotate.prompt, "zh"),
-        *(partial(load_gold, b, cache=resources.cache_root()) for b in recipe.evaluate.benchmarks),
+        *(partial(load_gold, b, cache=resources.cache_root()) for b in _golds(recipe)),
     ]
     for action in actions:
         try:
             action()
         except SinonerError as error:
             yield str(error)
+
+
+def _golds(recipe: Recipe) -> tuple[str, ...]:
+    """Everything that is read as gold: benchmarks, and the gold that annotations are scored with."""
+    return recipe.evaluate.benchmarks + ((recipe.filter.gold,) if recipe.filter.gold else ())
 
 
 def _of_llm(recipe: Recipe) -> Iterator[str]:
@@ -81,6 +90,19 @@ def _of_llm(recipe: Recipe) -> Iterator[str]:
             action()
         except SinonerError as error:
             yield str(error)
+
+
+def _of_judge(recipe: Recipe) -> Iterator[str]:
+    """What stands in the way of asking the model that judges."""
+    from sinoner.llm.client import clients
+    from sinoner.llm.costs import account
+    from sinoner.pipeline.verifying import asking_of
+
+    try:
+        llm = asking_of(recipe).llm
+        account(recipe.annotate, llm, clients(llm), [])
+    except SinonerError as error:
+        yield str(error)
 
 
 def _needs(recipe: Recipe) -> dict[str, tuple[str, ...]]:

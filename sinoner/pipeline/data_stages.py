@@ -9,21 +9,19 @@ from pathlib import Path
 
 from sinoner import engine, jsonl
 from sinoner.errors import InputError
+from sinoner.pipeline.paths import (
+    DECONTAMINATED,
+    HUMAN,
+    IT_SET,
+    NEIGHBOURS,
+    PASSAGES,
+    TRAIN,
+    VALIDATION,
+)  # fmt: skip
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
 from sinoner.records import Annotation, Conversation, Document, Lang, Neighbours, Reject
-
-PASSAGES = "passages.jsonl"
-HUMAN = "human.jsonl"
-ANNOTATIONS = "annotations.jsonl"
-SAMPLES = "samples.jsonl"
-FILTERED = "filtered.jsonl"
-NEIGHBOURS = "neighbours.jsonl"
-IT_SET = "it_set"
-TRAIN = f"{IT_SET}/train.conversations.jsonl"
-VALIDATION = f"{IT_SET}/validation.conversations.jsonl"
-
 
 # chunk -----------------------------------------------------------------------------------------------------------
 
@@ -81,66 +79,6 @@ CHUNK = Stage(
 )
 
 
-# filter ----------------------------------------------------------------------------------------------------------
-
-
-def _filter(run: Run, tally: Tally, at: At) -> None:
-    from sinoner.quality.rules import clean
-
-    at(run.manifest.entries["annotate"].counts["passage"].out, "")
-
-    def counted() -> Iterator[Annotation]:
-        for item in _voted(run):
-            if isinstance(item, Reject):
-                tally.take("entity")
-                tally.reject(item)
-                continue
-            tally.take("passage")
-            tally.take("entity", len(item.entities))
-            yield item
-
-    with jsonl.AtomicFile(run.folder / FILTERED) as file:
-        for item in clean(counted(), run.recipe.filter):
-            if isinstance(item, Reject):
-                tally.reject(item)
-            else:
-                file.record(item)
-                tally.give("passage")
-                tally.give("entity", len(item.entities))
-
-
-def _voted(run: Run) -> Iterator[Annotation | Reject]:
-    """The annotations, by vote where that is wanted.
-
-    Raises:
-        InputError: a vote is wanted, and there is one answer per passage only.
-    """
-    from sinoner.quality.agreement import voted
-
-    annotations = jsonl.read_records(run.folder / ANNOTATIONS, Annotation)
-    least = run.recipe.filter.min_votes
-    if least is None:
-        return annotations
-    if not (run.folder / SAMPLES).exists():
-        raise InputError(
-            f"filter.min_votes={least}: there is one answer per passage; annotate with --samples K"
-            " llm.temperature=0.7, or with llm.more_models"
-        )
-    return voted(annotations, jsonl.read_records(run.folder / SAMPLES, Annotation), least)
-
-
-FILTER = Stage(
-    name="filter",
-    inputs=lambda run: [
-        p for p in (run.folder / ANNOTATIONS, run.folder / SAMPLES) if p.name != SAMPLES or p.exists()
-    ],
-    settings=lambda r: r.filter.model_dump(mode="json"),
-    outputs=(FILTERED,),
-    work=_filter,
-    after="annotate",
-)
-
-
 # retrieve and build-it-set ---------------------------------------------------------------------------------------
 
 
@@ -152,10 +90,10 @@ def split(run: Run) -> tuple[list[Annotation], list[Annotation]]:
     from sinoner.itset.split import subset, validation_documents
 
     recipe = run.recipe
-    annotations = list(jsonl.read_records(run.folder / FILTERED, Annotation))
+    annotations = list(jsonl.read_records(run.folder / DECONTAMINATED, Annotation))
     if not annotations:
         raise InputError(
-            f"{run.folder / FILTERED}: no annotated passage is left; see {run.folder / 'rejects'}"
+            f"{run.folder / DECONTAMINATED}: no annotated passage is left; see {run.folder / 'rejects'}"
         )
     documents = (a.passage.document for a in annotations)
     held_out = validation_documents(documents, recipe.it_set.validation, recipe.seed)
@@ -182,7 +120,7 @@ _SPLIT_KEYS = {"validation", "size"}
 
 RETRIEVE = Stage(
     name="retrieve",
-    inputs=lambda run: [run.folder / FILTERED],
+    inputs=lambda run: [run.folder / DECONTAMINATED],
     settings=lambda r: {
         **r.retrieve.model_dump(mode="json", exclude={"batch_size"}),
         **r.it_set.model_dump(mode="json", include=_SPLIT_KEYS),
@@ -242,7 +180,7 @@ def _export(run: Run, frequency: dict[Lang, dict[str, int]]) -> None:
 
 BUILD = Stage(
     name="build-it-set",
-    inputs=lambda run: [run.folder / FILTERED, run.folder / NEIGHBOURS],
+    inputs=lambda run: [run.folder / DECONTAMINATED, run.folder / NEIGHBOURS],
     settings=lambda r: r.it_set.model_dump(mode="json"),
     outputs=(TRAIN, VALIDATION, f"{IT_SET}/train.json", f"{IT_SET}/train.messages.jsonl"),
     work=_build,

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from sinoner import jsonl
 from sinoner.errors import InputError
-from sinoner.pipeline.annotating import LEDGER, asking_of, readable
-from sinoner.pipeline.data_stages import CHUNK, HUMAN, PASSAGES
+from sinoner.pipeline.annotating import asking_of
+from sinoner.pipeline.collecting import readable
+from sinoner.pipeline.data_stages import CHUNK
 from sinoner.pipeline.manifest import Manifest, fingerprint, hash_inputs
+from sinoner.pipeline.paths import HUMAN, LEDGER, PASSAGES
 from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.stages import Run
 from sinoner.records import Annotation, Passage, Reject

@@ -11,7 +11,9 @@ from typing import Any
 
 from sinoner import jsonl, resources
 from sinoner.errors import InputError
-from sinoner.pipeline.data_stages import FILTERED, TRAIN, VALIDATION, split
+from sinoner.pipeline.data_stages import split
+from sinoner.pipeline.decontaminating import unchecked
+from sinoner.pipeline.paths import DECONTAMINATED, TRAIN, VALIDATION
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
@@ -88,7 +90,7 @@ FINETUNE = Stage(
 
 
 def _gold_paths(run: Run) -> list[Path]:
-    paths = [run.folder / FILTERED] if any(run.recipe.evaluate.examples) else []
+    paths = [run.folder / DECONTAMINATED] if any(run.recipe.evaluate.examples) else []
     if "tuned" in run.recipe.evaluate.models:
         paths.append(run.folder / ADAPTER)
     if not run.recipe.evaluate.benchmarks:
@@ -108,6 +110,12 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
         raise InputError(
             f"evaluate.benchmarks: two are called {max(names, key=names.count)!r}; rename a folder"
         )
+    strangers = unchecked(run.folder, {g.name: g.digest for g in golds})
+    if strangers:
+        run.screen.say(
+            f"evaluate: the training data was not compared with {', '.join(strangers)}: scores may be too good;"
+            " name it in evaluate.benchmarks or filter.test_sets before sinoner build-it-set"
+        )
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
     per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))
     at(per_setting * len(settings.models) * len(settings.examples), "")
@@ -123,7 +131,10 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
     scores.sort(key=lambda s: (names.index(s.benchmark), s.model, s.examples))
     from sinoner.score.table import markdown
 
-    details = {g.name: {"sha256": g.digest, "passages": len(s)} for g, s in zip(golds, samples, strict=True)}
+    details = {
+        g.name: {"sha256": g.digest, "passages": len(s), "decontaminated": g.name not in strangers}
+        for g, s in zip(golds, samples, strict=True)
+    }
     rows = [s.model_dump(mode="json") for s in scores]
     jsonl.write_json(run.folder / SUMMARY, {"benchmarks": details, "scores": rows})
     jsonl.write_text(run.folder / "eval/summary.md", markdown(scores))

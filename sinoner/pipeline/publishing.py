@@ -8,8 +8,8 @@ from typing import Any
 
 from sinoner import __version__, jsonl, models
 from sinoner.errors import InputError
-from sinoner.pipeline.data_stages import FILTERED, TRAIN, VALIDATION
 from sinoner.pipeline.model_stages import ADAPTER
+from sinoner.pipeline.paths import DECONTAMINATED, TRAIN, VALIDATION
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.reporting import scores
 from sinoner.pipeline.stages import Run, Stage
@@ -26,7 +26,7 @@ def _publish(run: Run, tally: Tally, at: At) -> None:
     facts = _facts(run)
     kinds = {"train": TRAIN, "validation": VALIDATION}
     splits = {name: jsonl.read_records(run.folder / path, Conversation) for name, path in kinds.items()}
-    annotations = jsonl.read_records(run.folder / FILTERED, Annotation)
+    annotations = jsonl.read_records(run.folder / DECONTAMINATED, Annotation)
     settings = run.recipe.publish
     text = card.dataset_card(facts, settings.dataset_repo)
     hub.write_dataset(run.folder / DATASET, splits, annotations, text)
@@ -49,7 +49,7 @@ def _facts(run: Run) -> Any:
     by: Counter[str] = Counter()
     types: Counter[str] = Counter()
     langs: set[str] = set()
-    for annotation in jsonl.read_records(run.folder / FILTERED, Annotation):
+    for annotation in jsonl.read_records(run.folder / DECONTAMINATED, Annotation):
         by[annotation.by] += 1
         langs.add(annotation.passage.lang)
         types.update(e.type for e in annotation.entities)
@@ -86,7 +86,7 @@ def _source(path: str) -> str:
 
 
 def _inputs(run: Run) -> list[Path]:
-    paths = [run.folder / TRAIN, run.folder / VALIDATION, run.folder / FILTERED]
+    paths = [run.folder / TRAIN, run.folder / VALIDATION, run.folder / DECONTAMINATED]
     return paths + [p for p in (run.folder / ADAPTER, run.folder / "eval/summary.json") if p.exists()]
 
 

@@ -1,45 +1,53 @@
-"""Collecting what the report and the terminal summary show."""
+"""Collecting what the report shows from a run folder, without holding the corpus."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from pydantic import ValidationError
 
 from sinoner import __version__, jsonl
-from sinoner.pipeline.data_stages import FILTERED, TRAIN
+from sinoner.errors import InputError
+from sinoner.measures import Agreement, Decontamination, GoldScores, RuleHits, Shape, TypeInventory
+from sinoner.pipeline import sampling
 from sinoner.pipeline.manifest import Entry, Manifest
 from sinoner.pipeline.model_stages import LOSSES, SUMMARY
-from sinoner.pipeline.stages import plural
+from sinoner.pipeline.paths import (
+    AGREEMENT,
+    CONTAMINATION,
+    FILTERED,
+    GOLD,
+    HITS,
+    INVENTORY,
+    SHAPE,
+    TRAIN,
+    kept,
+)
+from sinoner.pipeline.summary import print_summary, scores
 from sinoner.recipe import dump
-from sinoner.records import Annotation, Conversation, Reject, Score
+from sinoner.records import Annotation, Record
 from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
-    from sinoner.report.html import RejectGroup, ReportData, StageRow, TypeRow
+    from sinoner.report.data import BenchmarkCheck, ReportData, StageRow
+
+__all__ = ["print_summary", "scores", "write_report"]
 
 REPORT = "report.html"
-_SAMPLES = 3
-_PASSAGES = 24
-_EXAMPLES = 8
-
-
-def scores(folder: Path) -> tuple[Score, ...]:
-    """The scores of a run, if it was evaluated."""
-    path = folder / SUMMARY
-    if not path.exists():
-        return ()
-    return tuple(Score.model_validate(s) for s in json.loads(path.read_text(encoding="utf-8"))["scores"])
+R = TypeVar("R", bound=Record)
+# What makes a file again that cannot be read.
+_MAKERS = {AGREEMENT: "agreement", CONTAMINATION: "build-it-set"}
 
 
 def write_report(folder: Path, recipe: Recipe, manifest: Manifest) -> Path:
-    """Write ``report.html`` from what the run folder holds."""
+    """Write ``report.html`` from what the run folder holds.
+
+    Raises:
+        InputError: a file of the folder cannot be read (which, and what makes it again).
+    """
     from sinoner.report.html import render
 
     path = folder / REPORT
@@ -48,41 +56,118 @@ def write_report(folder: Path, recipe: Recipe, manifest: Manifest) -> Path:
 
 
 def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
-    from sinoner.report.html import ReportData
+    from sinoner.report.data import PASSAGES, SAMPLES, RejectGroup, ReportData
 
-    annotations = (
-        list(jsonl.read_records(folder / FILTERED, Annotation)) if (folder / FILTERED).exists() else []
-    )
+    entries = _live(recipe, manifest)
+    inventory = _measured(folder, INVENTORY, TypeInventory)
+    candidates = sampling.conversations(folder / TRAIN)
+    look = sampling.Look(PASSAGES, (c.passage for c in candidates), count_types=inventory is None)
+    look.over(_annotations(folder, recipe))
     losses: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
-    if "finetune" in manifest.entries and (folder / LOSSES).exists():
+    if "finetune" in entries and (folder / LOSSES).exists():
         losses = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
+    decontamination = (
+        _measured(folder, CONTAMINATION, Decontamination) if recipe.filter.decontaminate else None
+    )
     return ReportData(
         name=recipe.name,
         version=__version__,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        passages=_made(manifest, "chunk", "passage"),
-        conversations=_made(manifest, "build-it-set", "conversation"),
-        stages=tuple(row for name, entry in manifest.entries.items() for row in _rows(name, entry)),
-        rejects=tuple(_rejects(folder, manifest)),
-        types=tuple(_types(annotations)),
-        annotations=tuple(_spread(annotations)),
-        examples=tuple(_shown(folder, annotations)),
+        passages=_made(entries, "chunk", "passage"),
+        conversations=_made(entries, "build-it-set", "conversation"),
+        stages=tuple(row for name, entry in entries.items() for row in _rows(name, entry)),
+        rejects=tuple(
+            RejectGroup(stage=stage, unit=unit, reason=reason, count=count, samples=tuple(samples))
+            for (stage, unit, reason), (count, samples) in sampling.rejects(folder, entries, SAMPLES).items()
+        ),
+        hits=_measured(folder, HITS, RuleHits) or RuleHits(),
+        inventory=inventory or look.inventory(),
+        shape=_measured(folder, SHAPE, Shape),
+        agreement=_measured(folder, AGREEMENT, Agreement),
+        gold=_gold(folder) if recipe.filter.gold else (),
+        decontamination=decontamination,
+        benchmarks=_checks(folder, decontamination),
+        annotations=tuple(look.passages()),
+        examples=tuple(sampling.one_per_language(candidates, look.langs)),
         losses=tuple((int(s), float(x)) for s, x in losses["train"]),
         validation_losses=tuple((int(s), float(x)) for s, x in losses["validation"]),
         scores=scores(folder),
         settings=dump(recipe),
-        annotators=tuple(by for by, _ in Counter(a.by for a in annotations).most_common()),
+        annotators=tuple(look.annotators.most_common()),
     )
 
 
-def _made(manifest: Manifest, stage: str, word: str) -> int | None:
-    entry = manifest.entries.get(stage)
+def _live(recipe: Recipe, manifest: Manifest) -> dict[str, Entry]:
+    """The finished stages in the order of the flow, without those that an earlier recipe wanted and this one does not."""
+    from sinoner.report.words import STAGES
+
+    order = {name: i for i, name in enumerate(STAGES)}
+    off = {"verify": not recipe.filter.verify, "gold": not recipe.filter.gold}
+    names = [name for name in manifest.entries if not off.get(name)]
+    return {name: manifest.entries[name] for name in sorted(names, key=lambda n: order.get(n, len(order)))}
+
+
+def _annotations(folder: Path, recipe: Recipe) -> Any:
+    """The annotations that are left; before the judge has spoken those that the filter left."""
+    for path in (kept(recipe, folder), folder / FILTERED):
+        if path.exists():
+            return jsonl.read_records(path, Annotation)
+    return ()
+
+
+def _measured(folder: Path, name: str, kind: type[R]) -> R | None:
+    """A record of what was measured, or None when nobody measured it.
+
+    Raises:
+        InputError: the file is no such record.
+    """
+    path = folder / name
+    if not path.exists():
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise _unreadable(path, folder, _MAKERS.get(name, "filter")) from None
+
+
+def _gold(folder: Path) -> tuple[GoldScores, ...]:
+    path = folder / GOLD
+    if not path.exists():
+        return ()
+    try:
+        return tuple(GoldScores.model_validate(s) for s in json.loads(path.read_bytes())["scores"])
+    except (ValueError, KeyError, TypeError):
+        raise _unreadable(path, folder, "filter") from None
+
+
+def _unreadable(path: Path, folder: Path, verb: str) -> InputError:
+    return InputError(
+        f"{path}: cannot be read (damaged, or of another version); sinoner {verb} {folder} --force makes it again"
+    )
+
+
+def _checks(folder: Path, found: Decontamination | None) -> tuple[BenchmarkCheck, ...]:
+    """Whether training data were compared with each benchmark that was scored."""
+    from sinoner.report.data import BenchmarkCheck
+
+    if not (folder / SUMMARY).exists():
+        return ()
+    compared = {leak.benchmark for leak in found.leaks} if found else set()
+    benchmarks = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["benchmarks"]
+    return tuple(
+        BenchmarkCheck(name=name, checked=bool(details.get("decontaminated", name in compared)))
+        for name, details in benchmarks.items()
+    )
+
+
+def _made(entries: dict[str, Entry], stage: str, word: str) -> int | None:
+    entry = entries.get(stage)
     return entry.made.get(word) if entry else None
 
 
 def _rows(name: str, entry: Entry) -> list[StageRow]:
     """The rows of a stage, one per unit; only the first carries the time."""
-    from sinoner.report.html import StageRow
+    from sinoner.report.data import StageRow
 
     return [
         StageRow(
@@ -95,106 +180,3 @@ def _rows(name: str, entry: Entry) -> list[StageRow]:
         )
         for i, (unit, c) in enumerate(entry.counts.items())
     ]
-
-
-def _rejects(folder: Path, manifest: Manifest) -> list[RejectGroup]:
-    from sinoner.report.html import RejectGroup
-
-    groups: dict[tuple[str, str, str], list[Reject]] = defaultdict(list)
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for stage in manifest.entries:
-        path = folder / "rejects" / f"{stage}.jsonl"
-        for reject in jsonl.read_records(path, Reject) if path.exists() else ():
-            key = (stage, reject.unit, reject.reason)
-            counts[key] += 1
-            if len(groups[key]) < _SAMPLES:
-                groups[key].append(reject)
-    return [
-        RejectGroup(stage=key[0], unit=key[1], reason=key[2], count=counts[key], samples=tuple(samples))
-        for key, samples in groups.items()
-    ]
-
-
-def _types(annotations: list[Annotation]) -> list[TypeRow]:
-    from sinoner.report.html import TypeRow
-
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
-    for annotation in annotations:
-        for entity in annotation.entities:
-            key = (annotation.passage.lang, entity.type)
-            counts[key] += 1
-            if len(examples[key]) < _EXAMPLES:
-                examples[key][entity.surface] = None
-    ordered = sorted(counts, key=lambda k: (k[0] != "zh", -counts[k], k[1]))
-    return [TypeRow(lang=k[0], type=k[1], mentions=counts[k], examples=tuple(examples[k])) for k in ordered]
-
-
-def _shown(folder: Path, annotations: list[Annotation]) -> list[Conversation]:
-    """The first training conversation of each language, with examples if it has some."""
-    if not (folder / TRAIN).exists():
-        return []
-    lang = {a.passage.id: a.passage.lang for a in annotations}
-    first: dict[str, Conversation] = {}
-    for conversation in jsonl.read_records(folder / TRAIN, Conversation):
-        key = lang.get(conversation.passage, "")
-        if key not in first or (conversation.examples and not first[key].examples):
-            first[key] = conversation
-    return [first[key] for key in sorted(first, reverse=True)]
-
-
-def _spread(annotations: list[Annotation]) -> list[Annotation]:
-    """Passages with entities, spread over the run and over its languages."""
-    chosen: list[Annotation] = []
-    langs = sorted({a.passage.lang for a in annotations}, reverse=True)
-    for lang in langs:
-        own = [a for a in annotations if a.passage.lang == lang and a.entities]
-        share = _PASSAGES // len(langs)
-        step = max(1, len(own) // share)
-        chosen.extend(own[::step][:share])
-    return chosen
-
-
-def print_summary(console: Console, folder: Path, manifest: Manifest, report: Path | None) -> None:
-    """The closing lines of a run: stages, scores and where the report is."""
-    table = Table(title="stages", title_justify="left", header_style="bold")
-    for column in ("stage", "in", "out", "rejected", "seconds"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
-    for name, entry in manifest.entries.items():
-        for row in _rows(name, entry):
-            seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-            table.add_row(
-                name if seconds else "",
-                f"{row.in_} {plural(row.unit)}",
-                f"{row.out}",
-                str(row.rejected),
-                seconds,
-            )
-        for word, n in entry.made.items():
-            table.add_row(
-                "" if entry.counts else name,
-                "",
-                f"{n} {plural(word)}",
-                "",
-                "" if entry.counts else f"{entry.seconds:.1f}",
-            )
-    console.print(table)
-    if found := scores(folder):
-        console.print(_score_table(found))
-    if report is not None:
-        console.print(f"report: {escape(str(report))}", soft_wrap=True)
-
-
-def _score_table(found: tuple[Score, ...]) -> Table:
-    table = Table(title="scores (micro, %)", title_justify="left", header_style="bold")
-    for column in ("benchmark", "model", "examples", "P", "R", "F1", "95 %", "strict F1"):
-        table.add_column(column, justify="left" if column in ("benchmark", "model", "examples") else "right")
-    best = {b: max(s.f1 for s in found if s.benchmark == b) for b in {s.benchmark for s in found}}
-    for s in found:
-        bounds = f"{s.low:.1f}–{s.high:.1f}" if s.low is not None and s.high is not None else ""
-        f1 = f"[bold]{s.f1:.2f}[/bold]" if s.f1 and s.f1 == best[s.benchmark] else f"{s.f1:.2f}"
-        table.add_row(
-            escape(s.benchmark), s.model, "with" if s.examples else "without",
-            f"{s.precision:.2f}", f"{s.recall:.2f}", f1, bounds, f"{s.strict_f1:.2f}",
-        )  # fmt: skip
-    return table

@@ -7,8 +7,19 @@ from pathlib import Path
 
 from sinoner import jsonl
 from sinoner import recipe as recipes
-from sinoner.errors import InputError, StoppedError
-from sinoner.pipeline import annotating, data_stages, model_stages, publishing, reporting
+from sinoner.errors import BelowRequirementError, InputError, StoppedError
+from sinoner.pipeline import (
+    against_gold,
+    annotating,
+    data_stages,
+    decontaminating,
+    filtering,
+    gold_scores,
+    model_stages,
+    publishing,
+    reporting,
+    verifying,
+)
 from sinoner.pipeline.manifest import Manifest
 from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.stages import Options, Run, Stage, locked, perform, plural, why
@@ -18,7 +29,10 @@ RECIPE = "recipe.yaml"
 STAGES: tuple[Stage, ...] = (
     data_stages.CHUNK,
     annotating.ANNOTATE,
-    data_stages.FILTER,
+    filtering.FILTER,
+    verifying.VERIFY,
+    against_gold.GOLD,
+    decontaminating.DECONTAMINATE,
     data_stages.RETRIEVE,
     data_stages.BUILD,
     model_stages.FINETUNE,
@@ -29,9 +43,9 @@ STAGES: tuple[Stage, ...] = (
 OWN: dict[str, tuple[str, ...]] = {
     "chunk": ("chunk",),
     "annotate": ("chunk", "annotate"),
-    "filter": ("filter",),
-    "build-it-set": ("filter", "retrieve", "build-it-set"),
-    "finetune": ("finetune",),
+    "filter": ("filter", "verify", "gold", "decontaminate"),
+    "build-it-set": ("filter", "verify", "gold", "decontaminate", "retrieve", "build-it-set"),
+    "finetune": ("gold", "finetune"),  # a closed gate is closed to the verb alone as well
     "evaluate": ("evaluate",),
     "publish": ("publish",),
     "report": (),
@@ -69,10 +83,13 @@ def execute(
         The report.
 
     Raises:
+        BelowRequirementError: the annotations are worse than ``filter.require`` asks for; the report is written.
         StoppedError: Ctrl-C; the same command goes on.
     """
     folder = recipe.folder
     options = options or Options()
+    if {"annotate", "gold"} <= set(stages) and recipe.filter.gold:
+        gold_scores.load(recipe.filter.gold)  # a mistake in gold is told before anything is paid
     with locked(folder):
         kept = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else None
         manifest = Manifest(folder)
@@ -80,7 +97,7 @@ def execute(
         at_work = ""
         try:
             for stage in STAGES:
-                if stage.name not in stages:
+                if stage.name not in stages or not stage.wanted(recipe):
                     continue
                 if stage.name == "evaluate" and len(stages) > 1 and not recipe.evaluate.benchmarks:
                     screen.say("evaluate: no benchmark in the recipe, left out")
@@ -91,12 +108,18 @@ def execute(
                 if ran or not (folder / RECIPE).exists():  # only settings that worked are kept
                     jsonl.write_text(folder / RECIPE, recipes.dump(recipe))
                 _stop_when_nothing_is_left(run, stage.name)
+                if stage.name == "gold":
+                    against_gold.check_requirements(folder, recipe)
             if upload:
                 for address in publishing.upload(run):
                     screen.say(f"published: {address}")
+        except BelowRequirementError:
+            reporting.write_report(folder, recipe, manifest)
+            raise
         except InputError:
-            if (
-                kept is not None and at_work == "annotate"
+            if kept is not None and at_work in (
+                "annotate",
+                "verify",
             ):  # refused settings must not be what the next command uses
                 jsonl.write_text(folder / RECIPE, kept)
             raise

@@ -54,6 +54,7 @@ class Stage:
         outputs: paths it writes, relative to the run folder.
         work: does it.
         after: the verb that makes its inputs, for messages.
+        wanted: whether a recipe has this stage at all; one that is not wanted is left out without a word.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Stage:
     outputs: Sequence[str]
     work: Callable[[Run, Tally, At], None]
     after: str = ""
+    wanted: Callable[[Recipe], bool] = lambda recipe: True
 
 
 def perform(run: Run, stage: Stage, force: bool = False) -> bool:
@@ -119,9 +121,10 @@ def why(entry: Entry) -> str:
 
 
 def plural(word: str) -> str:
-    """The plural of a unit or a made thing."""
-    head, of, tail = word.partition(" in ")
-    return (head[:-1] + "ies" if head.endswith("y") else head + "s") + of + tail
+    """The plural of a unit or a made thing, of which the head counts: ``answers in the ledger``, ``passages not judged``."""
+    end = min((at for joint in (" in ", " not ") if (at := word.find(joint)) >= 0), default=len(word))
+    head, tail = word[:end], word[end:]
+    return (head[:-1] + "ies" if head.endswith("y") else head + "s") + tail
 
 
 @contextlib.contextmanager

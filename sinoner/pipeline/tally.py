@@ -69,6 +69,11 @@ class Tally:
         self._rejects.record(reject)
         self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
 
+    def lose(self, unit: Unit, n: int) -> None:
+        """Count as rejected what went with something else that has a line of its own: the entities of a passage."""
+        if n:
+            self._rejected[unit] = self._rejected.get(unit, 0) + n
+
     def make(self, word: str, n: int = 1) -> None:
         """Count something else that was made."""
         self.made[word] = self.made.get(word, 0) + n

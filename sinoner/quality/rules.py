@@ -1,98 +1,162 @@
-"""The rules that clean annotations: formats of the paper's filter, with its mistakes mended.
+"""The filter: every rule in its place, one passage at a time.
 
-Each rule looks at one entity and says nothing, or a changed entity, or the reason to drop it.
+Passages first (is it text worth labelling, does it hold personal data), then the mentions one by one, then the mentions
+together (cut words, overlaps, duplicates). What a person labelled is not second-guessed by the rules that guess.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from sinoner.records import Annotation, Entity, Lang, Reject
-from sinoner.settings import FilterSettings
-from sinoner.text.ground import strip_brackets
+from sinoner.quality.boundaries import cut_words
+from sinoner.quality.entities import judges
+from sinoner.quality.overlap import without_overlap
+from sinoner.quality.passages import PASSAGE_RULES
+from sinoner.quality.personal import Found, find, masked
+from sinoner.records import Annotation, Entity, Reject
+from sinoner.settings import RULE_NAMES, FilterSettings, RuleName
 
 STAGE = "filter"
-# A rule returns the entity to keep (changed or not) or the word of the reason to drop it.
-Rule = Callable[[Entity, Lang, FilterSettings], Entity | str]
-
-
-def _strip_brackets(entity: Entity, lang: Lang, settings: FilterSettings) -> Entity | str:
-    inner = strip_brackets(entity.surface)
-    if inner == entity.surface:
-        return entity
-    if not inner.strip():
-        return "empty_mention"
-    lead = len(inner) - len(inner.lstrip()) + 1
-    return entity.model_copy(
-        update={"surface": inner.strip(), "starts": tuple(s + lead for s in entity.starts)}
-    )
-
-
-def _too_long(entity: Entity, lang: Lang, settings: FilterSettings) -> Entity | str:
-    if lang == "zh":
-        return entity if len(entity.surface) <= settings.max_chars else "too_long"
-    return entity if len(entity.surface.split()) <= settings.max_words else "too_long"
-
-
-def _stop_type(entity: Entity, lang: Lang, settings: FilterSettings) -> Entity | str:
-    said = entity.type.strip().casefold()
-    return "stop_type" if any(said == stop.strip().casefold() for stop in settings.stop_types) else entity
-
-
-RULES: dict[str, tuple[Rule | None, str]] = {
-    "strip_brackets": (_strip_brackets, "one pair of 《》, 【】 or [] around a mention is not part of it"),
-    "too_long": (
-        _too_long,
-        "a mention of more than filter.max_chars characters (zh) or max_words words (en)",
-    ),
-    "stop_type": (_stop_type, "a type that says nothing, such as 其他 or misc"),
-    "duplicate": (None, "the same surface with the same type, ignoring case, again in one passage"),
+HUMAN = "human"
+# Rules that guess; they do not apply to labels that came with the corpus.
+_GUESSES: frozenset[RuleName] = frozenset(("generic_type", "sentence_type", "number", "pronoun", "cut_word"))
+_REFERENCE: frozenset[RuleName] = frozenset(("strip_brackets", "too_long", "stop_type", "duplicate"))
+PRESETS: dict[str, frozenset[RuleName]] = {
+    "reference": _REFERENCE,
+    "default": frozenset(RULE_NAMES) - {"overlap"},
+    "strict": frozenset(RULE_NAMES),
 }
+TypesOf = Callable[[Annotation], Annotation]
 
 
-def clean(annotations: Iterable[Annotation], settings: FilterSettings) -> Iterator[Annotation | Reject]:
-    """Apply the rules. Every annotation comes out; every dropped entity is a reject of unit ``entity``.
+def switched_on(settings: FilterSettings) -> frozenset[RuleName]:
+    """The rules that apply: those of the preset, with ``filter.rules`` over them."""
+    chosen = PRESETS[settings.preset]
+    on = {name for name in RULE_NAMES if settings.rules.get(name, name in chosen)}
+    if settings.overlap is not None and "overlap" not in settings.rules:
+        on = on - {"overlap"} if settings.overlap == "keep" else on | {"overlap"}
+    if settings.personal is not None and "personal_data" not in settings.rules:
+        on.add("personal_data")
+    return frozenset(on)
 
-    Duplicates are found last, on what the other rules made of the mentions; their offsets are merged into the
-    entity that stays, so that no occurrence is lost.
+
+class Cleaned(NamedTuple):
+    """What became of one passage.
+
+    Attributes:
+        annotation: what is left of it, or None when the passage was dropped.
+        rejects: the dropped passage, or every dropped entity.
+        entities: how many entities it had.
+        changed: rules that changed something without dropping it, once per change.
     """
-    rules = [rule for name in settings.rules if (rule := RULES[name][0]) is not None]
+
+    annotation: Annotation | None
+    rejects: tuple[Reject, ...] = ()
+    entities: int = 0
+    changed: tuple[str, ...] = ()
+
+
+def clean(
+    annotations: Iterable[Annotation], settings: FilterSettings, types_of: TypesOf | None = None
+) -> Iterator[Cleaned]:
+    """Apply the rules that need one passage only.
+
+    Args:
+        annotations: in any order; one result each, in the same order.
+        settings: preset, switches and limits.
+        types_of: gives an annotation its canonical types, before the rules look at them.
+
+    The rules ``duplicate_passage`` and ``near_duplicate`` need the passages before: see ``quality.duplicates``.
+    """
+    on = switched_on(settings)
+    passage_rules = [(name, rule) for name, rule in PASSAGE_RULES.items() if name in on]
+    personal = (
+        settings.personal or ("mask" if settings.preset == "strict" else "keep")
+        if "personal_data" in on
+        else None
+    )
+    guessing, trusting = _Mentions(settings, on), _Mentions(settings, on - _GUESSES)
     for annotation in annotations:
+        count = len(annotation.entities)
+        rejects: list[Reject] = []
+        changed: list[str] = []
+        gone = next(
+            ((name, said) for name, rule in passage_rules if (said := rule(annotation.passage, settings))),
+            None,
+        )
+        if gone is None and personal is not None and (found := find(annotation.passage.text)):
+            if personal == "drop":
+                gone = ("personal_data", ", ".join(sorted({f.kind for f in found})))  # never the data itself
+            elif personal == "mask":
+                annotation = _masked(annotation, found, rejects)
+            changed.append("personal_data")
+        if gone is not None:
+            yield Cleaned(None, (_passage(annotation, *gone),), count)
+            continue
+        if types_of is not None:
+            annotation = _renamed(annotation, types_of, changed)
+        mentions = trusting if annotation.by == HUMAN else guessing
+        kept = mentions.clean(annotation, rejects, changed)
+        entities = annotation.entities
+        if len(kept) != len(entities) or any(a is not b for a, b in zip(kept, entities, strict=True)):
+            annotation = Annotation(passage=annotation.passage, entities=tuple(kept), by=annotation.by)
+        yield Cleaned(annotation, tuple(rejects), count, tuple(changed))
+
+
+class _Mentions:
+    """The rules for the mentions of a passage, put together once."""
+
+    def __init__(self, settings: FilterSettings, on: frozenset[RuleName]) -> None:
+        self._judges = judges(settings, on)
+        self._cut = "cut_word" in on
+        self._overlap = (settings.overlap or "outermost") if "overlap" in on else "keep"
+        self._dedupe = "duplicate" in on
+        self._fold = settings.preset != "reference"
+
+    def clean(self, annotation: Annotation, rejects: list[Reject], changed: list[str]) -> list[Entity]:
+        """The entities that stay; adds to the rejects and the changes."""
+        passage = annotation.passage
+        judge = self._judges[passage.lang]
         kept: list[Entity] = []
         for entity in annotation.entities:
-            outcome = _judge(entity, annotation.passage.lang, rules, settings)
-            if isinstance(outcome, str):
-                yield _reject(annotation, entity, outcome)
+            outcome = judge(entity)
+            if outcome is entity:
+                kept.append(entity)
+            elif isinstance(outcome, str):
+                rejects.append(_entity(annotation, entity, outcome))
             else:
+                changed.append("strip_brackets")
                 kept.append(outcome)
-        if "duplicate" in settings.rules:
-            kept, repeated = merge_duplicates(kept)
-            for entity in repeated:
-                yield _reject(annotation, entity, "duplicate")
-        if tuple(kept) != annotation.entities:
-            annotation = Annotation(passage=annotation.passage, entities=tuple(kept), by=annotation.by)
-        yield annotation
+        if len(kept) < 2:
+            return kept
+        if self._cut and (cut := cut_words(kept, passage.text, passage.lang)):
+            kept = [entity for entity in kept if entity not in cut]
+            rejects += [_entity(annotation, entity, "cut_word") for entity in cut]
+        if self._overlap != "keep":
+            kept, lost, fewer = without_overlap(kept, self._overlap)
+            rejects += [_entity(annotation, entity, "overlap") for entity in lost]
+            changed += ["overlap"] * fewer
+        if self._dedupe:
+            kept, repeated = merge_duplicates(kept, fold=self._fold)
+            rejects += [_entity(annotation, entity, "duplicate") for entity in repeated]
+        return kept
 
 
-def _judge(entity: Entity, lang: Lang, rules: Iterable[Rule], settings: FilterSettings) -> Entity | str:
-    for rule in rules:
-        outcome = rule(entity, lang, settings)
-        if isinstance(outcome, str):
-            return outcome
-        entity = outcome
-    return entity
+def merge_duplicates(entities: Iterable[Entity], *, fold: bool = True) -> tuple[list[Entity], list[Entity]]:
+    """Entities without repeats of (surface, type), and the repeats.
 
-
-def merge_duplicates(entities: Iterable[Entity]) -> tuple[list[Entity], list[Entity]]:
-    """Entities without repeats of (surface, type) under case folding, and the repeats.
+    Args:
+        entities: of one passage.
+        fold: ignore case.
 
     A repeat with the same characters hands its offsets to the one that stays.
     """
     kept: dict[tuple[str, str], Entity] = {}
     repeated: list[Entity] = []
     for entity in entities:
-        key = (entity.surface.casefold(), entity.type.casefold())
+        key = (entity.surface.casefold(), entity.type.casefold()) if fold else (entity.surface, entity.type)
         first = kept.setdefault(key, entity)
         if first is entity:
             continue
@@ -109,6 +173,36 @@ def type_frequency(annotations: Iterable[Annotation]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _reject(annotation: Annotation, entity: Entity, reason: str) -> Reject:
+def _renamed(annotation: Annotation, types_of: TypesOf, changed: list[str]) -> Annotation:
+    renamed = types_of(annotation)
+    if renamed is not annotation:
+        pairs = zip(renamed.entities, annotation.entities, strict=True)
+        changed.extend("types" for new, old in pairs if new is not old)
+    return renamed
+
+
+def _masked(annotation: Annotation, found: list[Found], rejects: list[Reject]) -> Annotation:
+    """The annotation with its personal data masked; mentions that touch them lose those places."""
+    passage = annotation.passage.model_copy(update={"text": masked(annotation.passage.text, found)})
+    entities = []
+    for entity in annotation.entities:
+        size = len(entity.surface)
+        starts = tuple(s for s in entity.starts if all(s + size <= f.start or f.end <= s for f in found))
+        if starts:
+            entities.append(
+                entity if len(starts) == len(entity.starts) else entity.model_copy(update={"starts": starts})
+            )
+            continue
+        rejects.append(
+            Reject(id=passage.id, stage=STAGE, reason="personal_data", detail=entity.type, unit="entity")
+        )
+    return Annotation(passage=passage, entities=tuple(entities), by=annotation.by)
+
+
+def _entity(annotation: Annotation, entity: Entity, reason: str) -> Reject:
     detail = f"{entity.surface} ({entity.type})"
     return Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail, unit="entity")
+
+
+def _passage(annotation: Annotation, reason: str, said: str) -> Reject:
+    return Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=said, unit="passage")

@@ -8,6 +8,9 @@ STAGES: dict[str, tuple[str, str]] = {
     "chunk": ("Chunk", "分段"),
     "annotate": ("Annotate", "标注"),
     "filter": ("Filter", "过滤"),
+    "gold": ("Compare with gold", "与标准标注对比"),
+    "verify": ("Verify", "核验"),
+    "decontaminate": ("Decontaminate", "去除测试集污染"),
     "retrieve": ("Retrieve examples", "检索示例"),
     "build-it-set": ("Build conversations", "构建对话"),
     "finetune": ("Fine-tune", "微调"),
@@ -15,6 +18,16 @@ STAGES: dict[str, tuple[str, str]] = {
     "convert": ("Convert", "转换"),
     "publish": ("Publish", "发布"),
     "report": ("Report", "报告"),
+}
+# What is left after a stage, as the funnel says it.
+LEFT: dict[str, tuple[str, str]] = {
+    "chunk": ("cut from the documents", "由文档切分而来"),
+    "annotate": ("with an answer of the annotator", "得到标注结果"),
+    "filter": ("left by the rules", "规则过滤后保留"),
+    "gold": ("compared, nothing dropped", "仅作对比，不剔除"),
+    "verify": ("upheld by the judge", "模型核验后保留"),
+    "decontaminate": ("that share no text with a test set", "与测试集没有重合文本"),
+    "build-it-set": ("chosen for training and validation", "用于训练和验证"),
 }
 UNITS: dict[str, tuple[str, str]] = {
     "line": ("lines", "行"),
@@ -31,6 +44,53 @@ NOTES: dict[str, tuple[str, str]] = {
 }
 LANGUAGES: dict[str, tuple[str, str]] = {"zh": ("Chinese", "中文"), "en": ("English", "英文")}
 MODELS: dict[str, tuple[str, str]] = {"base": ("base", "基座"), "tuned": ("tuned", "微调")}
+LAYERS: dict[str, tuple[str, str]] = {
+    "annotations": ("as annotated", "原始标注"),
+    "filtered": ("after the filter", "过滤后"),
+    "verified": ("after the judge", "核验后"),
+}
+SCHEMES: dict[str, tuple[str, str]] = {
+    "strict": ("strict: same span, same type", "严格：位置与类型都相同"),
+    "span": ("span: same span, any type", "位置：位置相同，不计类型"),
+    "type": ("type: overlap, same type", "类型：有重叠且类型相同"),
+    "relaxed": ("relaxed: overlap, half counts", "宽松：有重叠，部分重叠计一半"),
+}
+SCHEMES_SHORT: dict[str, tuple[str, str]] = {
+    "strict": ("strict", "严格"),
+    "span": ("span", "位置"),
+    "type": ("type", "类型"),
+    "relaxed": ("relaxed", "宽松"),
+}
+# What a run may lack, by its name in the report's data, and what makes it.
+UNMEASURED: dict[str, tuple[str, str]] = {
+    "shape": ("lengths and density", "长度与密度"),
+    "agreement": (
+        "agreement (several models or samples of one, then sinoner agreement)",
+        "一致性（使用多个模型或多次采样，再运行 sinoner agreement）",
+    ),
+    "gold": ("scores against gold (filter.gold)", "与标准标注的对比（filter.gold）"),
+    "decontamination": (
+        "overlap with test sets (filter.decontaminate)",
+        "与测试集的重合（filter.decontaminate）",
+    ),
+}
+# The histograms: heading, and what stands under the axis.
+SHAPE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "lengths": (("Passage length", "段落长度"), ("characters", "字符")),
+    "mention_lengths": (("Mention length", "提及长度"), ("characters", "字符")),
+    "entities": (("Entities per passage", "每段实体数"), ("entities", "实体")),
+    "densities": (("Density", "实体密度"), ("entities per 100 characters", "每 100 个字符的实体数")),
+}
+# What a rule does when it changes something instead of dropping it.
+CHANGES: dict[str, tuple[str, str]] = {
+    "strip_brackets": ("Brackets around a mention were removed.", "去掉了提及两端的括号。"),
+    "types": ("A type was merged into its canonical name.", "类型并入了规范名称。"),
+    "overlap": ("A mention lost the places that overlap with others.", "提及去掉了与其他提及重叠的位置。"),
+    "personal_data": (
+        "Personal data was found in a passage that was kept (masked where filter.personal says so).",
+        "保留的段落中发现个人信息（按 filter.personal 的设置打码）。",
+    ),
+}
 ROLES: dict[str, tuple[str, str]] = {
     "system": ("system", "系统"),
     "user": ("user", "用户"),
@@ -71,6 +131,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "unparsed": ("The model's answer could not be read as a list.", "模型的回答无法解析为列表。"),
     "truncated": ("The answer was cut off before its end.", "回答没有结束就被截断。"),
     "not_in_passage": ("The mention does not occur in the passage.", "段落中没有这个提及。"),
+    "ambiguous_mention": (
+        "The passage writes the mention in several ways, and in none of them exactly as given.",
+        "段落中这个提及有多种写法，但没有一种与所给的完全相同。",
+    ),
     "no_type": ("The mention came without a type.", "提及没有类型。"),
     "repeated": ("The answer names the same mention twice.", "回答重复给出了同一个提及。"),
     "context_length": ("The request is longer than the model can read.", "请求超过模型的上下文长度。"),
@@ -92,6 +156,28 @@ REASONS: dict[str, tuple[str, str]] = {
         "The type says nothing (such as “entity” or “other”).",
         "类型没有信息量（如“实体”“其他”）。",
     ),
+    "too_short": ("The passage has too few characters.", "段落的字符太少。"),
+    "wrong_language": ("The text is not in its language.", "文本不是所标明的语言。"),
+    "garbled": ("Broken encoding, or hardly any letters.", "编码损坏，或几乎没有文字。"),
+    "boilerplate": ("Mostly page furniture (notices, links).", "大部分是网页套话（声明、链接）。"),
+    "refusal": ("A language model's refusal to answer.", "语言模型拒绝回答的文本。"),
+    "personal_data": ("It holds personal data.", "含有个人信息。"),
+    "duplicate_passage": ("The same text stood earlier.", "相同的文本前面已经出现。"),
+    "near_duplicate": ("Nearly the same text stood earlier.", "几乎相同的文本前面已经出现。"),
+    "generic_type": ("The type is a word for anything.", "类型是泛指一切的词。"),
+    "sentence_type": ("The type is a sentence, not a name.", "类型是句子而不是名称。"),
+    "number": ("Digits alone, of a type that is no number.", "只有数字，而类型不是数。"),
+    "pronoun": ("The mention is a pronoun.", "提及是代词。"),
+    "cut_word": ("The mention ends inside a word.", "提及在词的中间结束。"),
+    "overlap": ("It overlaps a mention that was preferred.", "与优先保留的提及重叠。"),
+    "judged_wrong": ("The judge says that it is no entity.", "核验模型认为这不是一个实体。"),
+    "not_in_run": ("The gold text does not stand in the run.", "标准标注的文本不在本次运行中。"),
+    "not_annotated": (
+        "The gold text stands in the run, but has no annotations.",
+        "标准标注的文本在本次运行中，但没有标注结果。",
+    ),
+    "shared_ngram": ("It shares a long piece of text with a test set.", "与测试集有一长段相同的文本。"),
+    "near_test": ("It is nearly the same as a test passage.", "与测试集中的段落几乎相同。"),
     "no_entities": ("No entity is left in the passage.", "段落中没有剩下实体。"),
     "no_types": ("There is no type to ask for.", "没有可供提问的类型。"),
     "too_many_tokens": (
@@ -103,6 +189,19 @@ REASONS: dict[str, tuple[str, str]] = {
         "为满足词元上限略去了部分查询。",
     ),
 }
+
+
+# How to read Krippendorff's alpha: the customary limits of K. Krippendorff, Content Analysis, 2nd ed. 2004, p. 241.
+ALPHA: tuple[tuple[float, tuple[str, str]], ...] = (
+    (0.8, ("reliable", "可靠")),
+    (0.667, ("good enough for tentative conclusions only", "只够得出初步结论")),
+    (float("-inf"), ("too low to rely on", "过低，不宜依赖")),
+)
+
+
+def alpha(value: float) -> tuple[str, str]:
+    """What a value of Krippendorff's alpha means."""
+    return next(said for least, said in ALPHA if value >= least)
 
 
 def reason(word: str) -> tuple[str, str] | None:

@@ -71,10 +71,11 @@ def strict_counts(annotation: Annotation, kind: str, predicted: Iterable[str]) -
     return Counts(len(wanted), len(given), len(wanted & given))
 
 
-def percent(counts: Counts) -> tuple[float, float, float]:
-    """Precision, recall and F1 in percent, two decimals."""
-    precision = counts.correct / counts.predicted if counts.predicted else 0.0
-    recall = counts.correct / counts.gold if counts.gold else 0.0
+def percent(counts: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Precision, recall and F1 in percent, two decimals, of gold, predicted and correct mentions."""
+    gold, predicted, correct = counts
+    precision = correct / predicted if predicted else 0.0
+    recall = correct / gold if gold else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return round(100 * precision, 2), round(100 * recall, 2), round(100 * f1, 2)
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from sinoner.settings.filter import RULE_NAMES, STOP_TYPES, FilterSettings, RuleName
 from sinoner.settings.llm import EndpointSettings, LlmSettings
 from sinoner.settings.section import Section, listed, named
 
 __all__ = [
+    "RULE_NAMES",
     "SECTIONS",
     "STOP_TYPES",
     "AnnotateSettings",
@@ -24,15 +26,11 @@ __all__ = [
     "PublishSettings",
     "Recipe",
     "RetrieveSettings",
+    "RuleName",
     "Section",
     "Source",
     "TrainSettings",
 ]
-
-# Types that say nothing, of the reference filter, with its missing comma mended (paper code, filter step).
-STOP_TYPES = (
-    "实体", "实体类别", "其他", "无", "无类别", "未定义", "entity_type", "entity type", "entity", "else", "none", "na", "misc",
-)  # fmt: skip
 
 
 class Source(Section):
@@ -78,8 +76,13 @@ class CorpusSettings(Section):
 class AnnotateSettings(Section):
     """Who labels the passages."""
 
-    by: Literal["llm", "jieba", "lac"] = Field(
-        "llm", description="llm, or an embedded annotator: jieba, lac (Chinese)"
+    by: Literal["llm", "jieba", "lac", "table"] = Field(
+        "llm", description="llm, or an embedded annotator: jieba, lac (Chinese), table (annotate.table)"
+    )
+    table: str | None = Field(
+        None,
+        description="table: words and patterns by type (.yaml), or word and type per line (.tsv, .csv); zh = the"
+        " shipped one",
     )
     mode: Literal["online", "batch"] = Field(
         "online", description="online, or batch (OpenAI Files and Batches: cheaper, within a day)"
@@ -102,7 +105,8 @@ class AnnotateSettings(Section):
     )
     grounding: Literal["folded", "case"] = Field(
         "folded",
-        description="what a mention may differ in: case, width and white space; or case only, as the paper",
+        description="what a mention may differ in: width, case, white space, quotes, dashes, traditional characters;"
+        " or (case) case only, as the paper",
     )
     keep_human: bool = Field(True, description="keep the annotations that the corpus brings along")
     max_cost: str | None = Field(
@@ -117,23 +121,6 @@ class AnnotateSettings(Section):
     batch_requests: int = Field(50_000, ge=1, description="batch: requests per batch")
     batch_mb: int = Field(190, ge=1, description="batch: megabytes per batch")
     batch_poll: float = Field(30.0, gt=0, description="batch: seconds between two looks")
-
-
-class FilterSettings(Section):
-    """The rules that clean annotations. Each reject is counted by reason."""
-
-    rules: tuple[Literal["strip_brackets", "duplicate", "too_long", "stop_type"], ...] = Field(
-        ("strip_brackets", "duplicate", "too_long", "stop_type"),
-        description="rules that apply, in this order",
-    )
-    max_chars: int = Field(20, ge=1, description="longest Chinese mention, in characters")
-    max_words: int = Field(20, ge=1, description="longest English mention, in words")
-    stop_types: tuple[str, ...] = Field(STOP_TYPES, description="types that say nothing")
-    min_votes: int | None = Field(
-        None,
-        ge=1,
-        description="keep what this many samples of a passage agree on (annotate.samples, llm.more_models)",
-    )
 
 
 class RetrieveSettings(Section):

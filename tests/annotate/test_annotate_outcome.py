@@ -19,7 +19,7 @@ from sinoner.settings import FilterSettings
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "rait"
 
 
-def test_build_keeps_types_apart_and_claims_all_occurrences():
+def test_build_keeps_types_apart_and_claims_all_occurrences() -> None:
     text = "上海人在上海，ＡＢ和ab"
     pairs = [("上海", "地点"), ("上海", "城市"), ("上 海", "地点"), ("AB", "代号"), ("上海", " 地点 ")]
     annotation, rejects = build(passage(text), pairs, "m")
@@ -38,10 +38,10 @@ def test_build_keeps_types_apart_and_claims_all_occurrences():
     ),
     st.sampled_from(["folded", "case"]),
 )
-def test_every_pair_is_an_entity_or_a_reject(pairs, fold):
+def test_every_pair_is_an_entity_or_a_reject(pairs, fold) -> None:
     annotation, rejects = build(passage("王明 在上海，Aa1"), pairs, "m", fold)
     assert len(annotation.entities) + len(rejects) == len(pairs)
-    assert {r.reason for r in rejects} <= {"no_type", "not_in_passage", "repeated"}
+    assert {r.reason for r in rejects} <= {"no_type", "not_in_passage", "ambiguous_mention", "repeated"}
     assert len({(e.surface, e.type) for e in annotation.entities}) == len(annotation.entities)
 
 
@@ -51,8 +51,9 @@ def test_every_pair_is_an_entity_or_a_reject(pairs, fold):
 def filtered_pairs(text: str, response: str) -> tuple[set[tuple[str, str]], list[str]]:
     """(surface, type) pairs that a response leaves after grounding and filter, and the reasons of the others."""
     annotation, lost = build(passage(text), parse_mentions(response).pairs, "m", "case")
-    *rejects, last = clean([annotation], FilterSettings())
-    return {(e.surface, e.type) for e in last.entities}, [r.reason for r in [*lost, *rejects]]
+    (cleaned,) = clean([annotation], FilterSettings(preset="reference"))
+    left = cleaned.annotation.entities if cleaned.annotation else ()
+    return {(e.surface, e.type) for e in left}, [r.reason for r in [*lost, *cleaned.rejects]]
 
 
 @pytest.mark.parametrize(
@@ -73,18 +74,18 @@ def filtered_pairs(text: str, response: str) -> tuple[set[tuple[str, str]], list
         (
             "他买了 一本书，名叫《一二三四五六七八九十一二三四五六七八九十甲》。",
             '[{"买了一本书": "事件"}, {"一二三四五六七八九十一二三四五六七八九十甲": "书"}, {"【一本书】": "物品"}]',
-            {("一本书", "物品")},
-            ["not_in_passage", "too_long"],
+            set(),  # brackets are taken off after matching
+            ["not_in_passage", "not_in_passage", "too_long"],
         ),
         ("没有名字。", "[]", set(), []),
     ],
 )
-def test_response_to_filtered_pairs(text, response, pairs, reasons):
+def test_response_to_filtered_pairs(text, response, pairs, reasons) -> None:
     assert filtered_pairs(text, response) == (pairs, reasons)
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference files are not here")
-def test_the_reference_responses_are_filtered_as_the_reference_filters_them():
+def test_the_reference_responses_are_filtered_as_the_reference_filters_them() -> None:
     raw = (REFERENCE / "llm_response.jsonl").read_text(encoding="utf-8").splitlines()
     wanted = (REFERENCE / "llm_response_parsed_filtered.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(raw) == len(wanted) > 0
@@ -94,7 +95,15 @@ def test_the_reference_responses_are_filtered_as_the_reference_filters_them():
         assert pairs == {next(iter(item.items())) for item in line["prediction"]}
 
 
-def test_a_closed_list_of_types_keeps_its_own_spelling_and_rejects_the_rest():
+def test_a_mention_written_in_several_ways_is_a_reject() -> None:
+    annotation, rejects = build(passage("Apple and apple"), [("APPLE", "fruit"), ("apple", "fruit")], "m")
+    assert [(e.surface, e.starts) for e in annotation.entities] == [("apple", (10,))]
+    assert [(r.reason, r.detail, r.unit) for r in rejects] == [
+        ("ambiguous_mention", "APPLE (fruit)", "entity")
+    ]
+
+
+def test_a_closed_list_of_types_keeps_its_own_spelling_and_rejects_the_rest() -> None:
     types = {"person": "Person", "地点": "地点"}
     pairs = [("王明", "PERSON "), ("上海", "地点"), ("上海", "城市"), ("李红", "地点"), ("上海", "")]
     annotation, rejects = build(passage("王明在上海。"), pairs, "m", types=types)

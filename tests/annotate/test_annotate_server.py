@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from asking import Annotating
+from asking import Annotating, Verifying
 
+from sinoner.annotate.verify import BetterTypes
 from sinoner.llm.ledger import Ledger
-from sinoner.records import Annotation, Passage, Reject
+from sinoner.records import Annotation, Entity, Passage, Reject
 
 # The server lives in a process of its own and ends when its standard input does.
 SERVE = """
@@ -151,3 +152,20 @@ def test_the_paper_s_prompt_in_text(address, tmp_path):
         "smollm2@extract.zh.v1",
         "smollm2@extract.en.v1",
     }
+
+
+@pytest.mark.parametrize("output", ["json_schema", "json_object", "text"])
+def test_a_real_model_judges_and_nothing_is_lost_without_a_word(output, address, tmp_path):
+    found = [("王明", "人名", 0), ("上海", "地点", 3), ("银行", "机构", 6)]
+    entities = tuple(Entity(surface=s, type=t, starts=(at,)) for s, t, at in found)
+    before = Annotation(passage=PASSAGES[0], entities=entities, by="human")
+    work = Verifying(address, tmp_path, output=output, answer_tokens=128, timeout=120, types="人名,地点,机构")
+    work.ask([before])
+    (judged,) = work.read([before], BetterTypes(listed={name: name for _, name, _ in found}))
+    assert judged.reason is None or judged.reason in OF_THE_MODEL
+    after = judged.annotation.entities
+    assert len(after) + len(judged.rejects) == len(entities)
+    assert {e.type for e in after} <= {"人名", "地点", "机构"}
+    if output == "json_schema":  # the server holds even a small model to the schema
+        assert judged.reason is None
+        assert judged.annotation.by == "human+verify:judge"

@@ -23,7 +23,7 @@ TEXTS = [
     "刘洋和赵敏一起去了南京，又到了苏州。",
     "北京市人民政府昨天发布了通知。",
 ]
-DATA = ("chunk", "annotate", "filter", "retrieve", "build-it-set")
+DATA = ("chunk", "annotate", "filter", "decontaminate", "retrieve", "build-it-set")
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_done(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sinoner.quality import rules
 
-    def interrupted(*arguments: object) -> object:
+    def interrupted(*arguments: object, **settings: object) -> object:
         raise KeyboardInterrupt
 
     settings = recipe(corpus, tmp_path / "run")

@@ -3,11 +3,12 @@
 import math
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.score.bootstrap import interval
+from sinoner.score.bootstrap import interval, intervals
 from sinoner.score.f1 import Counts, percent
 
 RANDOM = Random(5)
@@ -37,9 +38,30 @@ def test_as_wide_as_the_normal_approximation() -> None:
     assert bounds[1] == pytest.approx(mean + 1.96 * error, abs=0.15 * error)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8),
+    st.integers(0, 99),
+)
+def test_equals_drawing_and_summing_one_by_one(rows: list[tuple[int, int, int]], seed: int) -> None:
+    """Half counts as well; several scores share the draws of one alone."""
+    random = np.random.default_rng(seed)
+    whole, half = [], []
+    for _ in range(20):
+        drawn = [rows[i] for i in random.integers(len(rows), size=len(rows))]
+        mentions = sum(g + p for g, p, _ in drawn)
+        whole.append(200 * sum(c for _, _, c in drawn) / mentions if mentions else 0.0)
+        half.append(whole[-1] / 2)
+    expected = [tuple(round(float(x), 2) for x in np.percentile(v, [2.5, 97.5])) for v in (whole, half)]
+    assert list(intervals([(g, p, c, c / 2) for g, p, c in rows], 20, seed)) == expected
+    assert interval([Counts(*r) for r in rows], 20, seed) == expected[0]
+    assert interval([(g, p, c / 2) for g, p, c in rows], 20, seed) == expected[1]
+
+
 def test_none_without_resamples_or_passages() -> None:
     assert interval(PASSAGES, 0, 42) is None
     assert interval([], 100, 42) is None
+    assert intervals(np.zeros((0, 6)), 100, 42) == (None,) * 4
+    assert intervals([(1, 1, 1, 1)], 0, 42) == (None, None)
 
 
 @pytest.mark.parametrize(("counts", "value"), [((3, 3, 3), 100.0), ((3, 3, 0), 0.0), ((0, 0, 0), 0.0)])

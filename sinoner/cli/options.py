@@ -1,0 +1,49 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Input = Annotated[
+    str, typer.Argument(metavar="RECIPE|RUN", help="recipe (.yaml or a shipped name) or run folder")
+]
+OptionalInput = Annotated[
+    str | None, typer.Argument(metavar="RECIPE|RUN", help="recipe (.yaml or a shipped name) or run folder")
+]
+Corpus = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|CORPUS|RUN",
+        help="recipe, corpus (file, folder, hf://datasets/OWNER/NAME) or run folder",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[section.key=value]...", help="settings to change")
+]
+Out = Annotated[str | None, typer.Option("--out", help="run folder; default runs/<name>")]
+Force = Annotated[bool, typer.Option("--force", help="run again even when nothing changed")]
+Json = Annotated[bool, typer.Option("--json", help="print counts and scores as JSON on stdout")]
+Lang = Annotated[str | None, typer.Option("--lang", help="language of the corpus: zh, en or auto")]
+NewRun = Annotated[
+    bool, typer.Option("--new-run", help="ask anew although the ledger has answers to other settings")
+]
+Model = Annotated[str | None, typer.Option("--model", help="model name at the endpoint")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint")]
+Concurrency = Annotated[
+    int | None,
+    typer.Option("--concurrency", help="requests in flight, fixed; default adapts to the endpoint"),
+]
+Limit = Annotated[int | None, typer.Option("--limit", help="read at most this many documents")]
+Annotations = Annotated[
+    str | None,
+    typer.Option("--annotations", metavar="RUN|FILE", help="score annotations, not models; needs --gold"),
+]
+GoldFile = Annotated[
+    str | None,
+    typer.Option("--gold", metavar="FILE", help="with --annotations: the same texts, labelled by hand"),
+]
+RawTypes = Annotated[
+    bool, typer.Option("--raw-types", help="with --annotations: compare types as they are written")
+]

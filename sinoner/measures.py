@@ -1,0 +1,224 @@
+"""What is measured about a run's data: made by the stages, kept in its folder as JSON, shown by the report.
+
+All figures are over passages of one run; F1, precision and recall are in percent with two decimals, as in ``Score``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sinoner.records import Record
+
+Scheme = Literal["strict", "span", "type", "relaxed"]
+
+
+class TypeCount(Record):
+    """One type of the data set, as it stands after the filter.
+
+    Attributes:
+        lang: language of the passages.
+        type: the name.
+        mentions: distinct (passage, surface) pairs that carry it.
+        passages: passages that hold it.
+        examples: some of its surfaces, in order of first appearance.
+        variants: original names that were merged into it, with their mentions; empty when only its own.
+        unstable: share of its sampled distinct surfaces that carry another type as well somewhere in the run; None
+            when no surface of it is in the sample.
+        others: the types that those surfaces carry, the most frequent first.
+    """
+
+    lang: str
+    type: str
+    mentions: int
+    passages: int
+    examples: tuple[str, ...] = ()
+    variants: tuple[tuple[str, int], ...] = ()
+    unstable: float | None = None
+    others: tuple[str, ...] = ()
+
+
+class TypeInventory(Record):
+    """All types of a run, the most frequent first within each language, and how many there were before merging."""
+
+    types: tuple[TypeCount, ...] = ()
+    before: dict[str, int] = Field(default_factory=dict)  # by language
+    after: dict[str, int] = Field(default_factory=dict)
+    singletons: dict[str, int] = Field(default_factory=dict)  # types with one mention, after merging
+    surfaces: int = 0  # distinct surfaces in the sample that ``unstable`` looks at
+
+
+class Histogram(Record):
+    """Counts in bins of equal width: bin i holds ``low + i * width`` up to, not with, ``low + (i + 1) * width``.
+
+    The last bin also holds everything above it.
+    """
+
+    low: float = 0.0
+    width: float
+    counts: tuple[int, ...] = ()
+
+
+class Shape(Record):
+    """How long the passages are and how densely they are annotated, after the filter.
+
+    Attributes:
+        lengths: passage length in code points.
+        mention_lengths: surface length in code points.
+        densities: entities per 100 code points.
+        entities: entities per passage.
+    """
+
+    lengths: Histogram
+    mention_lengths: Histogram
+    densities: Histogram
+    entities: Histogram
+
+
+class PairAgreement(Record):
+    """How far two annotators agree: ``f1`` on (span, type), ``span_f1`` on spans alone."""
+
+    a: str
+    b: str
+    passages: int
+    f1: float
+    span_f1: float
+
+
+class TypeAgreement(Record):
+    """How far the annotators agree on one type: mean pairwise F1 on (span, type).
+
+    Attributes:
+        type: the name.
+        mentions: spans that at least one annotator gave it.
+        unanimous: spans that all annotators gave it.
+        f1: mean over the pairs.
+    """
+
+    type: str
+    mentions: int
+    unanimous: int
+    f1: float
+
+
+class Agreement(Record):
+    """Agreement of several annotators, or of several samples of one, on the passages that all of them annotated.
+
+    Attributes:
+        annotators: their names, in the order given.
+        passages: passages that all of them annotated.
+        left_out: passages that some of them did not annotate.
+        characters: code points compared for alpha.
+        pairs: every pair of annotators.
+        types: every type, the most frequent first.
+        alpha: Krippendorff's alpha, nominal, on the label of every character; None when it is not defined (all
+            characters carry one and the same label).
+        disagreements: (span, type) decisions that not all annotators share.
+    """
+
+    annotators: tuple[str, ...]
+    passages: int
+    left_out: int
+    characters: int
+    pairs: tuple[PairAgreement, ...]
+    types: tuple[TypeAgreement, ...]
+    alpha: float | None
+    disagreements: int
+
+
+class SpanScore(Record):
+    """Micro precision, recall and F1 under one scheme, with the 95 % bootstrap interval of F1 over passages.
+
+    Attributes:
+        scheme: ``strict`` (span and type), ``span`` (span alone), ``type`` (overlap and type), ``relaxed`` (overlap,
+            a partial one counts half).
+        correct: matches; a half one counts 0.5.
+    """
+
+    scheme: Scheme
+    gold: int
+    predicted: int
+    correct: float
+    precision: float
+    recall: float
+    f1: float
+    low: float | None = None
+    high: float | None = None
+
+
+class TypeScore(Record):
+    """Strict scores of one type."""
+
+    type: str
+    gold: int
+    predicted: int
+    correct: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class GoldScores(Record):
+    """How well the annotations of a run match hand-made gold of the same texts.
+
+    Attributes:
+        layer: which annotations: ``annotations`` (as annotated), ``filtered``, ``verified``.
+        gold: name of the gold.
+        digest: SHA-256 of the gold file.
+        passages: gold passages.
+        scored: those that stand in the run and have annotations of this layer.
+        missing: those whose text does not stand in the run.
+        dropped: those that stand in the run and have no annotations of this layer (failed, or dropped by the filter).
+        partly: scored ones of which only some chunks have annotations of this layer; gold mentions in the others do
+            not count.
+        aligned: whether types were compared through the table of synonyms.
+        scores: one per scheme.
+        types: strict scores per type, by gold mentions, the most first.
+    """
+
+    layer: Literal["annotations", "filtered", "verified"]
+    gold: str
+    digest: str
+    passages: int
+    scored: int
+    missing: int
+    dropped: int
+    partly: int = 0
+    aligned: bool
+    scores: tuple[SpanScore, ...]
+    types: tuple[TypeScore, ...]
+
+
+class Leak(Record):
+    """What was dropped from the training data because of one test set.
+
+    Attributes:
+        benchmark: its name.
+        digest: SHA-256 of its gold file.
+        passages: its test passages.
+        shared_ngram: training passages dropped because they share an n-gram with it.
+        near_duplicate: training passages dropped because they are nearly the same as one of its passages.
+        touched: test passages that at least one dropped passage had to do with.
+    """
+
+    benchmark: str
+    digest: str
+    passages: int
+    shared_ngram: int
+    near_duplicate: int
+    touched: int
+
+
+class Decontamination(Record):
+    """What the stage ``decontaminate`` did; ``checked`` training passages were compared with every test set."""
+
+    checked: int
+    dropped: int
+    leaks: tuple[Leak, ...] = ()
+
+
+class RuleHits(Record):
+    """How often a rule of the filter changed something without dropping it, by rule name."""
+
+    changed: dict[str, int] = Field(default_factory=dict)

@@ -1,0 +1,37 @@
+"""The files of a run folder, relative to it, and which of them holds the annotations at each point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sinoner.settings import Recipe
+
+PASSAGES = "passages.jsonl"
+HUMAN = "human.jsonl"
+LEDGER = "ledger.sqlite"
+ANNOTATIONS = "annotations.jsonl"
+SAMPLES = "samples.jsonl"
+TYPES = "types.yaml"
+FILTERED = "filtered.jsonl"
+VERIFIED = "verified.jsonl"
+DECONTAMINATED = "decontaminated.jsonl"
+NEIGHBOURS = "neighbours.jsonl"
+IT_SET = "it_set"
+TRAIN = f"{IT_SET}/train.conversations.jsonl"
+VALIDATION = f"{IT_SET}/validation.conversations.jsonl"
+# What was measured about the data (``sinoner.measures``).
+QUALITY = "quality"
+INVENTORY = f"{QUALITY}/types.json"
+SHAPE = f"{QUALITY}/shape.json"
+HITS = f"{QUALITY}/rules.json"
+AGREEMENT = f"{QUALITY}/agreement.json"
+DISAGREEMENTS = f"{QUALITY}/disagreements.jsonl"
+GOLD = f"{QUALITY}/gold.json"
+CONTAMINATION = f"{QUALITY}/decontamination.json"
+
+
+def kept(recipe: Recipe, folder: Path) -> Path:
+    """The annotations after the filter, and after the judge where there is one."""
+    return folder / (VERIFIED if recipe.filter.verify else FILTERED)

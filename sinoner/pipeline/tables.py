@@ -1,0 +1,40 @@
+"""The rule table that a recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sinoner import resources
+from sinoner.errors import InputError
+from sinoner.settings import AnnotateSettings
+
+if TYPE_CHECKING:
+    from sinoner.annotate.table_file import Table
+
+
+def table_of(settings: AnnotateSettings) -> Table:
+    """Read ``annotate.table``.
+
+    Raises:
+        InputError: it is not set, not there, not UTF-8, or has mistakes (one line each).
+    """
+    from sinoner.annotate.table_file import parse_table
+
+    shipped = ", ".join(
+        sorted(p.stem for p in (resources.data_root() / "data_recipes/tables").glob("*.yaml"))
+    )
+    if settings.table is None:
+        raise InputError(f"annotate.by=table needs annotate.table: a file, or a shipped table ({shipped})")
+    path = Path(settings.table)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"annotate.table: {path}: no such file; shipped tables: {shipped}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8 and run the same command again"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_table(text, str(path))
