@@ -67,7 +67,8 @@ def agreement(
         ),
     ],
     out: Annotated[
-        str | None, typer.Option("--out", help="folder for the result; default RUN/quality of the first run")
+        str | None,
+        typer.Option("--out", help="folder for the result; default quality in the first run folder"),
     ] = None,
     layer: Annotated[
         str, typer.Option("--layer", help="annotations (as annotated) or filtered")
@@ -87,7 +88,7 @@ def agreement(
     from sinoner.errors import InputError
 
     with plain_errors():
-        from sinoner.pipeline.agreeing import agree, print_agreement
+        from sinoner.pipeline.agreeing import agree, folder_of, print_agreement
         from sinoner.pipeline.progress import Screen
         from sinoner.quality.types import synonyms
 
@@ -98,7 +99,7 @@ def agreement(
         result = agree(given, Path(out) if out else None, which, canonical)
         if json:
             typer.echo(result.model_dump_json())
-        print_agreement(Screen().console, result)
+        print_agreement(Screen().console, result, Path(out) if out else folder_of(given))
 
 
 def rules(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,8 +26,13 @@ from sinoner.records import Annotation, Lang
 Canonical = Callable[[str, Lang], str]
 Rows = Iterator[Sequence[Annotation | None]]
 _TYPES_SHOWN = 20
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_CELL = len("100.00 (100.00)")
+# What a spreadsheet takes for the beginning of a formula, full width included (OWASP, CSV Injection).
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+
+
+class NothingInCommonError(InputError):
+    """No passage was annotated by all annotators."""
 
 
 def agree(
@@ -37,50 +45,56 @@ def agree(
 
     Args:
         given: run folders, annotation files (JSONL), or gold files or folders.
-        out: folder for ``agreement.json``, ``disagreements.jsonl`` and ``.csv``; None = ``quality`` in the first run.
+        out: folder for ``agreement.json``, ``disagreements.jsonl`` and ``.csv``; None = ``folder_of(given)``.
         layer: which annotations of the runs.
         canonical: what a type is called before types are compared.
 
     Raises:
-        InputError: nothing to compare, or no passage in common.
+        InputError: nothing to compare, or no passage in common; no file is written then.
     """
-    first = Path(given[0])
-    if out is None:
-        if not first.is_dir():
-            raise InputError(f"{first}: is no run folder; give --out FOLDER for the result")
-        out = (first / AGREEMENT).parent
     if len(given) == 1:
-        if not (first / SAMPLES).is_file():
-            raise InputError(
-                f"{first}: there is one answer per passage, nothing to compare; give a second run, or annotate with"
-                " --samples K llm.temperature=0.7 or llm.more_models"
-            )
-        names, rows = _samples(first / SAMPLES)
+        names, rows = _samples_of(Path(given[0]), layer)
     else:
         sources = [_Source(name, layer) for name in given]
         names, rows = _names(given), _joined(sources)
-    result = _measure(names, rows, out, canonical)
-    if not result.passages:
-        raise InputError(
-            f"{', '.join(names)}: no passage was annotated by all of them ({result.left_out} by some); compare runs of the"
-            " same texts"
-        )
-    return result
+    return _measure(names, rows, out or folder_of(given), canonical)
+
+
+def folder_of(given: Sequence[str]) -> Path:
+    """Where the result goes unless told otherwise: ``quality`` in the first run folder among those given.
+
+    Raises:
+        InputError: none is a run folder.
+    """
+    for path in map(Path, given):
+        if _is_run(path):
+            return (path / AGREEMENT).parent
+    raise InputError(f"{', '.join(given)}: no run folder among them; give --out FOLDER for the result")
 
 
 def agreement_of_samples(folder: Path) -> Agreement | None:
-    """Measure the samples of a run, if it has several per passage; stale results of an earlier run are removed."""
-    if not (folder / SAMPLES).is_file():
-        return None
-    names, rows = _samples(folder / SAMPLES)
-    return _measure(names, rows, (folder / AGREEMENT).parent, None) if len(names) > 1 else None
+    """Measure the samples of a run, if it has several per passage that can be compared.
+
+    If it has not, figures that are older than the annotations are removed: they are of other annotations.
+    """
+    if (folder / SAMPLES).is_file():
+        names, rows = _samples(folder / SAMPLES)
+        if len(names) > 1:
+            with contextlib.suppress(NothingInCommonError):
+                return _measure(names, rows, (folder / AGREEMENT).parent, None)
+    figures = folder / AGREEMENT
+    if figures.is_file() and figures.stat().st_mtime_ns < (folder / ANNOTATIONS).stat().st_mtime_ns:
+        figures.unlink()
+    return None
 
 
 def _measure(names: Sequence[str], rows: Rows, out: Path, canonical: Canonical | None) -> Agreement:
     from sinoner.quality.agreeing import Agreeing
 
     agreeing = Agreeing(names, canonical)
-    listed = out / Path(DISAGREEMENTS).name
+    figures, listed = out / Path(AGREEMENT).name, out / Path(DISAGREEMENTS).name
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder for the result")
     with jsonl.AtomicFile(listed) as file, jsonl.AtomicFile(listed.with_suffix(".csv")) as sheet:
         sheet.write("\ufeff".encode())  # so that Excel reads UTF-8
         sheet.write(_line(["passage", "start", "end", "left", "surface", "right", *names, "decision"]))
@@ -89,9 +103,24 @@ def _measure(names: Sequence[str], rows: Rows, out: Path, canonical: Canonical |
                 file.record(one)
                 cells = [one.id, str(one.start), str(one.end), one.left, one.surface, one.right]
                 sheet.write(_line([*cells, *one.votes.values(), ""]))
-    result = agreeing.result()
-    jsonl.write_json(out / Path(AGREEMENT).name, result.model_dump(mode="json"))
+        result = agreeing.result()
+        if not result.passages:
+            raise NothingInCommonError(
+                f"{', '.join(names)}: no passage was annotated by all of them ({result.left_out} by some); compare runs"
+                " of the same texts"
+            )
+        _keep_edited(listed.with_suffix(".csv"), figures)
+    jsonl.write_json(figures, result.model_dump(mode="json"))
     return result
+
+
+def _keep_edited(sheet: Path, figures: Path) -> None:
+    """Set a sheet aside that somebody wrote decisions into: it is younger than the figures, which are written last."""
+    if sheet.is_file() and figures.is_file() and sheet.stat().st_mtime_ns > figures.stat().st_mtime_ns:
+        number = 1
+        while (aside := sheet.with_name(f"{sheet.stem}.edited-{number}.csv")).exists():
+            number += 1
+        os.replace(sheet, aside)
 
 
 def _line(cells: Sequence[str]) -> bytes:
@@ -101,6 +130,29 @@ def _line(cells: Sequence[str]) -> bytes:
 
 
 # where annotations come from ---------------------------------------------------------------------------------------
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "recipe.yaml").is_file()
+
+
+def _samples_of(run: Path, layer: str) -> tuple[list[str], Rows]:
+    """The samples of one run.
+
+    Raises:
+        InputError: no such run, or not several samples.
+    """
+    if not run.exists():
+        raise InputError(f"{run}: no such run folder or file")
+    names, rows = _samples(run / SAMPLES) if (run / SAMPLES).is_file() else ([], iter(()))
+    if len(names) < 2:
+        raise InputError(
+            f"{run}: there is one answer per passage, nothing to compare; give a second run, or annotate with"
+            " --samples K llm.temperature=0.7 or llm.more_models"
+        )
+    if layer == "filtered":
+        raise InputError(f"{run}: samples are compared as annotated; leave out --layer or give a second run")
+    return names, rows
 
 
 def _samples(path: Path) -> tuple[list[str], Rows]:
@@ -136,7 +188,9 @@ class _Source:
         path = Path(given)
         file = path / (FILTERED if layer == "filtered" else ANNOTATIONS)
         self._gold: tuple[Annotation, ...] | None = None
-        if path.is_dir() and (path / "recipe.yaml").is_file():
+        if path.name == SAMPLES:
+            raise InputError(f"{path}: holds several answers per passage; give its run folder alone")
+        if _is_run(path):
             if not file.is_file():
                 raise InputError(
                     f"{file}: not there yet; run sinoner {'filter' if layer == 'filtered' else 'annotate'}"
@@ -216,28 +270,28 @@ def _joined(sources: Sequence[_Source]) -> Rows:
 def _names(given: Sequence[str]) -> list[str]:
     """A short name for each, the last parts of its path that tell them apart."""
     parts = [Path(name).resolve().parts for name in given]
+    for number, name in enumerate(given):
+        if parts[number] in parts[:number]:
+            raise InputError(f"{name}: is given twice; give different runs")
     longest = max(map(len, parts))
-    for size in range(1, longest + 1):
-        names = ["/".join(p[-size:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise InputError(f"{given[0]}: is given twice; give different runs")
+    several = (["/".join(p[-size:]) for p in parts] for size in range(1, longest + 1))
+    return next(names for names in several if len(set(names)) == len(names))
 
 
 # told on the terminal ----------------------------------------------------------------------------------------------
 
 
-def print_agreement(console: Console, result: Agreement) -> None:
-    """The matrix, the types and alpha."""
-    table = Table(title="agreement: F1 on span and type (on spans alone), %", title_justify="left")
-    table.add_column("")
-    for name in result.annotators[1:]:
-        table.add_column(escape(name), justify="right")
-    cells = {(p.a, p.b): f"{p.f1:.2f} ({p.span_f1:.2f})" for p in result.pairs}
-    for name in result.annotators[:-1]:
-        table.add_row(escape(name), *(cells.get((name, other), "") for other in result.annotators[1:]))
-    console.print(table)
-    types = Table(title="by type", title_justify="left")
+def print_agreement(console: Console, result: Agreement, out: Path) -> None:
+    """The matrix, the types, alpha, and where the disagreements are listed."""
+    from sinoner.report.words import alpha as meaning
+
+    def say(line: str) -> None:
+        console.print(escape(line), soft_wrap=True)
+
+    say("agreement: F1 on span and type (on spans alone), %")
+    console.print(_matrix(result, console.width))
+    say("by type: spans that somebody gave it, that all gave it, mean F1 of the pairs that use it, %")
+    types = Table()
     for column in ("type", "spans", "unanimous", "F1"):
         types.add_column(column, justify="left" if column == "type" else "right")
     for row in result.types[:_TYPES_SHOWN]:
@@ -245,9 +299,27 @@ def print_agreement(console: Console, result: Agreement) -> None:
     if len(result.types) > _TYPES_SHOWN:
         types.add_row(f"{len(result.types) - _TYPES_SHOWN} more", "", "", "")
     console.print(types)
-    alpha = "not defined" if result.alpha is None else f"{result.alpha:.4f}"
+    alpha = "not defined (all carry one label)"
+    if result.alpha is not None:
+        alpha = f"{result.alpha:.4f} ({meaning(result.alpha)[0]})"
     left = f", {result.left_out:,} left out that not all annotated" if result.left_out else ""
-    console.print(
-        f"{result.passages:,} passages{left}; Krippendorff's alpha on {result.characters:,} characters: {alpha};"
-        f" {result.disagreements:,} disagreements"
-    )
+    say(f"{result.passages:,} passages{left}")
+    say(f"Krippendorff's alpha on {result.characters:,} characters: {alpha}")
+    sheet = (out / Path(DISAGREEMENTS).name).with_suffix(".csv")
+    say(f"{result.disagreements:,} decisions on a span and its type that not all share; for review: {sheet}")
+
+
+def _matrix(result: Agreement, width: int) -> Table:
+    """F1 of every pair; annotators are numbered above the columns where their names would not fit."""
+    names = result.annotators
+    wide = max(map(cell_len, names)) + sum(max(_CELL, cell_len(name)) + 3 for name in names[1:])
+    numbered = wide > width - 4
+    table = Table()
+    table.add_column("", overflow="fold")
+    for number, name in enumerate(names[1:], 2):
+        table.add_column(str(number) if numbered else escape(name), justify="right")
+    cells = {(p.a, p.b): f"{p.f1:.2f} ({p.span_f1:.2f})" for p in result.pairs}
+    for number, name in enumerate(names if numbered else names[:-1], 1):
+        row = (cells.get((name, other), "") for other in names[1:])
+        table.add_row(escape(f"{number} {name}" if numbered else name), *row)
+    return table

@@ -63,7 +63,7 @@ class Agreeing:
         self._named: Counter[str] = Counter()
         self._unanimous: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
-        self._agreed = 0.0  # sum over units of agreeing ordered pairs / (annotators - 1)
+        self._agreed = 0  # ordered pairs of annotators that agree, over all code points
 
     def add(self, annotations: Sequence[Annotation | None]) -> list[Disagreement]:
         """Add one passage: what each annotator made of it, in their order; None for one that did not annotate it.
@@ -76,13 +76,15 @@ class Agreeing:
             self._left_out += 1
             return []
         self._passages += 1
-        spans = [self._spans(a) for a in found]
+        # One language for all: gold may be of another than the run says, and names of types go by language.
+        lang = found[0].passage.lang
+        spans = [self._spans(a, lang) for a in found]
         self._count_pairs(spans)
         self._count_characters(len(found[0].passage.text), spans)
         return list(self._disagreeing(found[0], spans))
 
-    def _spans(self, annotation: Annotation) -> dict[tuple[int, int, str], None]:
-        lang, rename = annotation.passage.lang, self._canonical
+    def _spans(self, annotation: Annotation, lang: Lang) -> dict[tuple[int, int, str], None]:
+        rename = self._canonical
         return {
             (start, start + len(e.surface), rename(e.type, lang) if rename else e.type): None
             for e in annotation.entities
@@ -121,11 +123,10 @@ class Agreeing:
             for start, end, kind in last_to_first:
                 row[start:end] = [kind] * (end - start)
             labels.append(row)
-        others = len(spans) - 1
         for unit, times in Counter(zip(*labels, strict=True)).items():
             for label, n in Counter(unit).items():
                 self._labels[label] += n * times
-                self._agreed += times * n * (n - 1) / others
+                self._agreed += times * n * (n - 1)
 
     def _disagreeing(
         self, annotation: Annotation, spans: Sequence[dict[tuple[int, int, str], None]]
@@ -189,7 +190,8 @@ class Agreeing:
         expected = n * n - sum(count * count for count in self._labels.values())
         if not expected:
             return None
-        return round(1 - (n - 1) * (n - self._agreed) / expected, 4)
+        agreed = self._agreed / (len(self.annotators) - 1)
+        return round(1 - (n - 1) * (n - agreed) / expected, 4)
 
 
 def _f1(a: int, b: int, shared: int) -> float:

@@ -43,12 +43,12 @@ class Hit(NamedTuple):
 class Decontaminator:
     """Looks passages up in an index of the test sets; memory grows with the test sets only (28 bytes an n-gram).
 
-    A passage is hit when it shares a character 13-gram that holds a Han character with a Chinese test passage, or a word
+    A passage is hit when it shares a character 13-gram, mostly Han characters, with a Chinese test passage, or a word
     8-gram with an English one, both in normal form; when it is, in normal form, the whole of a test passage; or when it is
     a near-duplicate of one. Each test passage is looked for by its own language's n-gram, whatever the language of the
     training passage is.
 
-    A Chinese 13-gram of Latin letters and digits alone is often one long word (aminophylline) or a link: it does not count.
+    A 13-gram with few Han characters is often one long word (aminophylline) or the beginning of a link: it does not count.
     A test passage shorter than an n-gram is often a date, a title or a byline: that it stands within a passage does not
     count either, only that it is the whole.
     """
@@ -206,12 +206,13 @@ class _Index:
 
 
 def _chinese(form: str) -> Hashes:
-    """The character n-grams that hold a Han character."""
+    """The character n-grams of which more than half are Han characters."""
     import numpy as np
 
     hashes = of_characters(form, CHARACTERS)
-    han = (HAN_CHAR.search(form, i, i + CHARACTERS) is not None for i in range(len(hashes)))
-    return hashes[np.fromiter(han, np.bool_, len(hashes))]
+    is_han = np.fromiter((HAN_CHAR.match(char) is not None for char in form), np.int64, len(form))
+    sums = np.concatenate(([0], np.cumsum(is_han)))
+    return hashes[2 * (sums[CHARACTERS:] - sums[:-CHARACTERS])[: len(hashes)] > CHARACTERS]
 
 
 def _common(mine: Units, at: int, other: Units, n: int) -> Units:
