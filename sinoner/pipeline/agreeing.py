@@ -6,7 +6,8 @@ import contextlib
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +27,8 @@ from sinoner.records import Annotation, Lang
 Canonical = Callable[[str, Lang], str]
 Rows = Iterator[Sequence[Annotation | None]]
 _TYPES_SHOWN = 20
+# The language in the name of a prompt: the same annotator asks Chinese passages with one and English ones with another.
+_LANGUAGE = re.compile(r"\.(?:zh|en)(?=\.v\d)")
 _CELL = len("100.00 (100.00)")
 # What a spreadsheet takes for the beginning of a formula, full width included (OWASP, CSV Injection).
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
@@ -84,7 +87,10 @@ def agreement_of_samples(folder: Path) -> Agreement | None:
                 return _measure(names, rows, (folder / AGREEMENT).parent, None)
     figures = folder / AGREEMENT
     if figures.is_file() and figures.stat().st_mtime_ns < (folder / ANNOTATIONS).stat().st_mtime_ns:
-        figures.unlink()
+        listed = folder / DISAGREEMENTS
+        _keep_edited(listed.with_suffix(".csv"), figures)
+        for path in (figures, listed, listed.with_suffix(".csv")):
+            path.unlink(missing_ok=True)
     return None
 
 
@@ -157,8 +163,12 @@ def _samples_of(run: Path, layer: str) -> tuple[list[str], Rows]:
 
 def _samples(path: Path) -> tuple[list[str], Rows]:
     """The annotators of a samples file, and its passages."""
-    names = list(dict.fromkeys(a.by.removesuffix("~truncated") for a in jsonl.read_records(path, Annotation)))
-    return _in_order(names), _sampled(path, _in_order(names))
+    said = dict.fromkeys(a.by.removesuffix("~truncated") for a in jsonl.read_records(path, Annotation))
+    plain = {name: _LANGUAGE.sub("", name) for name in said}
+    if len(set(plain.values())) == len(plain):  # one language: the names stay as they are
+        plain = dict(zip(said, said, strict=True))
+    names = list(dict.fromkeys(plain.values()))
+    return _in_order(names), _sampled(path, plain, _in_order(names))
 
 
 def _in_order(names: Sequence[str]) -> list[str]:
@@ -172,9 +182,9 @@ def _in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=place)
 
 
-def _sampled(path: Path, names: Sequence[str]) -> Rows:
+def _sampled(path: Path, plain: Mapping[str, str], names: Sequence[str]) -> Rows:
     for _, group in groupby(jsonl.read_records(path, Annotation), key=lambda a: a.passage.id):
-        by = {a.by.removesuffix("~truncated"): a for a in group}
+        by = {plain[a.by.removesuffix("~truncated")]: a for a in group}
         yield [by.get(name) for name in names]
 
 
@@ -306,7 +316,7 @@ def print_agreement(console: Console, result: Agreement, out: Path) -> None:
     say(f"{result.passages:,} passages{left}")
     say(f"Krippendorff's alpha on {result.characters:,} characters: {alpha}")
     sheet = (out / Path(DISAGREEMENTS).name).with_suffix(".csv")
-    say(f"{result.disagreements:,} decisions on a span and its type that not all share; for review: {sheet}")
+    say(f"decisions on a span and its type that not all share: {result.disagreements:,}; for review: {sheet}")
 
 
 def _matrix(result: Agreement, width: int) -> Table:

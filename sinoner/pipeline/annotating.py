@@ -49,6 +49,8 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
         from sinoner.annotate.offline import annotate_offline
 
         annotated = annotate_offline(waiting(), recipe.annotate.by)
+    if recipe.annotate.by != "llm":  # samples of an earlier annotator say nothing about this one
+        (run.folder / SAMPLES).unlink(missing_ok=True)
     with jsonl.AtomicFile(run.folder / ANNOTATIONS) as file:
         for annotation in human.values():
             _keep(annotation, file, tally)

@@ -68,8 +68,9 @@ def _problems(recipe: Recipe) -> Iterator[str]:
 
 
 def _golds(recipe: Recipe) -> tuple[str, ...]:
-    """Everything that is read as gold: benchmarks, and the gold that annotations are scored with."""
-    return recipe.evaluate.benchmarks + ((recipe.filter.gold,) if recipe.filter.gold else ())
+    """Everything that is read as gold: benchmarks, other test sets, and the gold that annotations are scored with."""
+    gold = (recipe.filter.gold,) if recipe.filter.gold else ()
+    return recipe.evaluate.benchmarks + recipe.filter.test_sets + gold
 
 
 def _of_llm(recipe: Recipe) -> Iterator[str]:

@@ -29,7 +29,12 @@ def test_sets_of(recipe: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*recipe.evaluate.benchmarks, *recipe.filter.test_sets)))
 
 
-def _load(recipe: Recipe) -> list[TestSet]:
+def test_sets(recipe: Recipe) -> list[TestSet]:
+    """The passages of those test sets, with the digests of their files.
+
+    Raises:
+        InputError: one is not there, or is not gold (path:line).
+    """
     from sinoner.corpus.benchmarks import load_gold
     from sinoner.quality.decontaminate import TestSet
 
@@ -42,7 +47,7 @@ def _decontaminate(run: Run, tally: Tally, at: At) -> None:
 
     recipe = run.recipe
     source = kept(recipe, run.folder)
-    tests = _load(recipe)
+    tests = test_sets(recipe)
     before = run.manifest.entries.get("verify" if source.name == VERIFIED else "filter")
     at(before.counts["passage"].out if before else 0, "")
     if not tests:

@@ -13,7 +13,7 @@ from sinoner import jsonl, resources
 from sinoner.errors import InputError
 from sinoner.pipeline.data_stages import split
 from sinoner.pipeline.decontaminating import unchecked
-from sinoner.pipeline.paths import DECONTAMINATED, TRAIN, VALIDATION
+from sinoner.pipeline.paths import CONTAMINATION, DECONTAMINATED, TRAIN, VALIDATION
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
@@ -97,6 +97,8 @@ def _gold_paths(run: Run) -> list[Path]:
         raise InputError(
             "no benchmark: give --benchmark PATH (a gold JSONL file or folder) or set evaluate.benchmarks"
         )
+    if (compared := run.folder / CONTAMINATION).exists():  # the summary says which benchmarks were compared
+        paths.append(compared)
     return paths + [p for b in run.recipe.evaluate.benchmarks if (p := Path(b)).exists()]
 
 
@@ -114,7 +116,7 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
     if strangers:
         run.screen.say(
             f"evaluate: the training data was not compared with {', '.join(strangers)}: scores may be too good;"
-            " name it in evaluate.benchmarks or filter.test_sets before sinoner build-it-set"
+            " name it in evaluate.benchmarks or filter.test_sets, build the data again and train on it"
         )
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
     per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))

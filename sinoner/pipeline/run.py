@@ -90,6 +90,8 @@ def execute(
     options = options or Options()
     if {"annotate", "gold"} <= set(stages) and recipe.filter.gold:
         gold_scores.load(recipe.filter.gold)  # a mistake in gold is told before anything is paid
+    if {"annotate", "decontaminate"} <= set(stages):
+        decontaminating.test_sets(recipe)  # and so is one in a test set
     with locked(folder):
         kept = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else None
         manifest = Manifest(folder)

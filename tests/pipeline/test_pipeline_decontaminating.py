@@ -12,8 +12,13 @@ from sinoner import jsonl
 from sinoner.corpus.benchmarks import load_gold
 from sinoner.errors import InputError
 from sinoner.measures import Decontamination
+from sinoner.pipeline.checks import problems
 from sinoner.pipeline.decontaminating import unchecked
 from sinoner.pipeline.manifest import Manifest
+from sinoner.pipeline.model_stages import EVALUATE
+from sinoner.pipeline.paths import CONTAMINATION, TRAIN
+from sinoner.pipeline.progress import Screen
+from sinoner.pipeline.stages import Run
 from sinoner.records import Annotation, Neighbours, Reject
 
 LEAKED = "陈静说：“杭州的西湖很美！”《红楼梦》是曹雪芹写的。"
@@ -164,6 +169,47 @@ def test_a_corpus_that_is_the_test_set_leaves_nothing(corpus: Path, tmp_path: Pa
     assert kept(tmp_path / "run") == []
 
 
-def test_a_missing_test_set_is_one_line(corpus: Path, tmp_path: Path) -> None:
+def test_a_missing_test_set_is_one_line_before_anything_is_annotated(corpus: Path, tmp_path: Path) -> None:
+    settings = recipe(corpus, tmp_path / "run", f"filter.test_sets=[{tmp_path / 'none.jsonl'}]")
     with pytest.raises(InputError, match=r"no such gold file, folder or benchmark"):
-        execute(recipe(corpus, tmp_path / "run", f"filter.test_sets=[{tmp_path / 'none.jsonl'}]"))
+        execute(settings)
+    assert not (tmp_path / "run/annotations.jsonl").exists()
+    assert any("none.jsonl: no such gold file" in p for p in problems(settings))
+    assert not any("gold" in p for p in problems(recipe(corpus, tmp_path / "run")))
+
+
+def test_conversations_made_before_the_comparison_count_as_not_compared(corpus: Path, tmp_path: Path) -> None:
+    test = gold(tmp_path / "hand/test.jsonl", LEAKED)
+    digests = {"hand": jsonl.sha256(test)}
+    out = tmp_path / "run"
+    execute(recipe(corpus, out))
+    compared = recipe(corpus, out, f"filter.test_sets=[{test}]")
+    execute(compared, ("filter", "decontaminate"))  # the conversations still hold the leaked passage
+    assert found(out).leaks[0].digest == digests["hand"]
+    assert unchecked(out, digests) == ["hand"]
+    execute(compared)
+    assert unchecked(out, digests) == []
+
+
+def test_an_adapter_trained_on_other_conversations_counts_as_not_compared(
+    corpus: Path, tmp_path: Path
+) -> None:
+    test = gold(tmp_path / "hand/test.jsonl", LEAKED)
+    digests = {"hand": jsonl.sha256(test)}
+    out = tmp_path / "run"
+    execute(recipe(corpus, out, f"filter.test_sets=[{test}]"))
+    manifest = Manifest(out)
+    built = manifest.entries["build-it-set"]
+    for trained_on, expected in ((built.outputs[TRAIN], []), ("another", ["hand"])):
+        manifest.add("finetune", built.model_copy(update={"inputs": {TRAIN: trained_on}, "outputs": {}}))
+        assert unchecked(out, digests) == expected
+
+
+def test_evaluation_runs_again_when_other_test_sets_were_compared(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    test = gold(tmp_path / "hand/test.jsonl", "无关的一句话")
+    settings = recipe(corpus, out, f"evaluate.benchmarks=[{test}]", "evaluate.models=[base]")
+    run = Run(out, settings, Manifest(out), Screen(quiet=True))
+    assert out / CONTAMINATION not in EVALUATE.inputs(run)  # of a folder that has none, nothing is asked
+    execute(settings)
+    assert out / CONTAMINATION in EVALUATE.inputs(run)

@@ -108,7 +108,9 @@ def test_letters_and_addresses_alone_do_not_make_a_chinese_piece() -> None:
     decontaminator = against(benchmark("a", "他在 Tilak Secondary School 读书，网址 http://t.cn/z8AU8Pa"))
     assert decontaminator.hits(passage("She went to secondary school in Rome.", lang="en")) == []
     assert decontaminator.hits(passage("Read http://t.cn/z8AU8Pa now", lang="en")) == []
-    assert decontaminator.hits(passage("小明在Tilak Secondary School读书")) == []  # hardly a Han character in it
+    assert (
+        decontaminator.hits(passage("小明在Tilak Secondary School读书")) == []
+    )  # hardly a Han character in it
     mostly_chinese = against(benchmark("a", "他在一所名叫Tilak的中学读完了初中和高中"))
     assert len(mostly_chinese.hits(passage("她在一所名叫Tilak的中学读完了初中"))) == 1
 
@@ -207,7 +209,7 @@ def shares(text: str, tests: Sequence[tuple[str, str]]) -> bool:
 
     def characters(t: str) -> set[str]:
         found = {normal(t)[i : i + 13] for i in range(len(normal(t)) - 12)}
-        return {p for p in found if any("\u4e00" <= c <= "\u9fff" for c in p)}
+        return {p for p in found if sum("\u4e00" <= c <= "\u9fff" for c in p) >= 7}
 
     def words(t: str) -> set[tuple[str, ...]]:
         w = normal_words(t)
