@@ -43,6 +43,8 @@ test: check
 bench: setup
 	$(BIN)/python benchmarks/chunk.py
 	$(BIN)/python benchmarks/annotate.py --clients aiohttp,openai,sinoner
+	$(BIN)/python benchmarks/filter.py
+	$(BIN)/python benchmarks/duplicates.py
 
 clean:
 	rm -rf $(VENV) dist build runs .mypy_cache .ruff_cache .import_linter_cache .hypothesis

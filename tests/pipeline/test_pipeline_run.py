@@ -225,3 +225,19 @@ def test_a_stage_that_loses_a_record_is_a_bug(tmp_path: Path) -> None:
     ):
         tally.take("passage", 2)
         tally.give("passage")
+
+
+def test_the_filter_writes_the_same_bytes_whatever_the_number_of_workers(
+    corpus: Path, tmp_path: Path
+) -> None:
+    written = []
+    for workers in (1, 2):
+        out = tmp_path / f"run{workers}"
+        execute(
+            recipe(corpus, out, "filter.preset=strict", f"filter.workers={workers}"),
+            ("chunk", "annotate", "filter"),
+        )
+        names = ("filtered.jsonl", "rejects/filter.jsonl", "quality/types.json", "quality/rules.json")
+        written.append([(out / name).read_bytes() for name in names])
+    assert written[0] == written[1]
+    assert written[0][0]
