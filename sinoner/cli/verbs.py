@@ -95,9 +95,9 @@ def is_recipe(given: str) -> bool:
 
 def is_run(given: str) -> bool:
     """Whether INPUT is a run folder."""
-    from sinoner.pipeline.run import RECIPE
+    from sinoner.pipeline import paths
 
-    return (Path(given) / RECIPE).is_file()
+    return paths.is_run(Path(given))
 
 
 def flags_to_overrides(flags: Mapping[str, object | None]) -> list[str]:
@@ -129,13 +129,14 @@ def work(
 ) -> None:
     """Do a verb on a recipe, a run folder or a corpus path."""
     from sinoner.pipeline import run as runs
+    from sinoner.pipeline.paths import RECIPE
     from sinoner.pipeline.progress import Screen
 
     with plain_errors():
         recipe, stages = plan(verb, given, list(overrides), out)
         screen = Screen()
         if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
-            screen.say(f"settings kept in {recipe.folder / runs.RECIPE}: {kept}")
+            screen.say(f"settings kept in {recipe.folder / RECIPE}: {kept}")
         report = runs.execute(recipe, stages, screen, force=force, upload=upload, options=options)
         if as_json:
             print_json(recipe.folder, report)

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from sinoner import resources
 from sinoner.errors import BelowRequirementError
 from sinoner.measures import GoldScores, Scheme, TypeScore
 from sinoner.pipeline.gold_scores import LAYERS, STAGE, bounds, load, score_layers, table, told, write
-from sinoner.pipeline.paths import ANNOTATIONS, FILTERED, PASSAGES, VERIFIED
+from sinoner.pipeline.paths import ANNOTATIONS, FILTERED, PASSAGES, VERIFIED, gold_place
 from sinoner.pipeline.paths import GOLD as GOLD_FILE
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.stages import Run, Stage
@@ -92,10 +91,7 @@ def _costliest(types: tuple[TypeScore, ...]) -> str:
 def _inputs(run: Run) -> list[Path]:
     settings = run.recipe.filter
     files = [PASSAGES, ANNOTATIONS, FILTERED, *([VERIFIED] if settings.verify else [])]
-    name = settings.gold or ""
-    path = Path(name)
-    if not path.exists():
-        path = resources.cache_root() / "benchmarks" / name
+    path = gold_place(settings.gold or "")
     labels = [path.parent / "labels.json"] if path.is_file() else []
     return [*(run.folder / file for file in files), path, *labels]
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from sinoner import jsonl
 from sinoner.errors import InputError
 from sinoner.measures import Agreement
-from sinoner.pipeline.paths import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, SAMPLES
+from sinoner.pipeline.paths import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, SAMPLES, is_run
 from sinoner.records import Annotation, Lang
 
 Canonical = Callable[[str, Lang], str]
@@ -70,7 +70,7 @@ def folder_of(given: Sequence[str]) -> Path:
         InputError: none is a run folder.
     """
     for path in map(Path, given):
-        if _is_run(path):
+        if is_run(path):
             return (path / AGREEMENT).parent
     raise InputError(f"{', '.join(given)}: no run folder among them; give --out FOLDER for the result")
 
@@ -138,10 +138,6 @@ def _line(cells: Sequence[str]) -> bytes:
 # where annotations come from ---------------------------------------------------------------------------------------
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "recipe.yaml").is_file()
-
-
 def _samples_of(run: Path, layer: str) -> tuple[list[str], Rows]:
     """The samples of one run.
 
@@ -200,7 +196,7 @@ class _Source:
         self._gold: tuple[Annotation, ...] | None = None
         if path.name == SAMPLES:
             raise InputError(f"{path}: holds several answers per passage; give its run folder alone")
-        if _is_run(path):
+        if is_run(path):
             if not file.is_file():
                 raise InputError(
                     f"{file}: not there yet; run sinoner {'filter' if layer == 'filtered' else 'annotate'}"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sinoner import jsonl, resources
 from sinoner.measures import Decontamination
 from sinoner.pipeline.manifest import Manifest
-from sinoner.pipeline.paths import CONTAMINATION, DECONTAMINATED, TRAIN, VERIFIED, kept
+from sinoner.pipeline.paths import CONTAMINATION, DECONTAMINATED, TRAIN, VERIFIED, gold_place, kept
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
@@ -105,14 +105,8 @@ def _trained_on_it(manifest: Manifest) -> bool:
 
 def _inputs(run: Run) -> list[Path]:
     """The annotations, and the gold files, so that a changed test set is compared anew."""
-    golds = (_gold_place(name) for name in test_sets_of(run.recipe))
+    golds = (gold_place(name) for name in test_sets_of(run.recipe))
     return [kept(run.recipe, run.folder), *(path for path in golds if path.exists())]
-
-
-def _gold_place(name: str) -> Path:
-    """Where a test set lies: the path itself, or the folder of the fetched benchmark of that name."""
-    path = Path(name).expanduser()
-    return path if path.exists() else resources.cache_root() / "benchmarks" / name
 
 
 DECONTAMINATE = Stage(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sinoner import resources
+
 if TYPE_CHECKING:
     from sinoner.settings import Recipe
 
+RECIPE = "recipe.yaml"
 PASSAGES = "passages.jsonl"
 HUMAN = "human.jsonl"
 LEDGER = "ledger.sqlite"
@@ -32,6 +35,17 @@ GOLD = f"{QUALITY}/gold.json"
 CONTAMINATION = f"{QUALITY}/decontamination.json"
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a path is a run folder."""
+    return (folder / RECIPE).is_file()
+
+
 def kept(recipe: Recipe, folder: Path) -> Path:
     """The annotations after the filter, and after the judge where there is one."""
     return folder / (VERIFIED if recipe.filter.verify else FILTERED)
+
+
+def gold_place(name: str) -> Path:
+    """Where gold lies: the path itself, or the folder of the fetched benchmark of that name."""
+    path = Path(name).expanduser()
+    return path if path.exists() else resources.cache_root() / "benchmarks" / name

@@ -21,11 +21,11 @@ from sinoner.pipeline import (
     verifying,
 )
 from sinoner.pipeline.manifest import Manifest
+from sinoner.pipeline.paths import RECIPE, is_run
 from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.stages import Options, Run, Stage, locked, perform, plural, why
 from sinoner.settings import Recipe
 
-RECIPE = "recipe.yaml"
 STAGES: tuple[Stage, ...] = (
     data_stages.CHUNK,
     annotating.ANNOTATE,
@@ -93,7 +93,7 @@ def execute(
     if {"annotate", "decontaminate"} <= set(stages):
         decontaminating.test_sets(recipe)  # and so is one in a test set
     with locked(folder):
-        kept = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else None
+        kept = (folder / RECIPE).read_text(encoding="utf-8") if is_run(folder) else None
         manifest = Manifest(folder)
         run = Run(folder, recipe, manifest, screen, options)
         at_work = ""
@@ -153,7 +153,7 @@ def of_folder(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
         InputError: the folder is not a run folder.
     """
     path = folder / RECIPE
-    if not path.is_file():
+    if not is_run(folder):
         raise InputError(f"{folder}: is not a run folder (no {RECIPE} in it)")
     recipe = recipes.load(path, overrides)
     return recipe.model_copy(update={"out": str(folder)})
@@ -171,7 +171,7 @@ def of_corpus(path: str, out: str | None, overrides: Sequence[str] = ()) -> Reci
     name = _name(path)
     folder = Path(out or f"runs/{name}")
     tree: dict[str, object] = {"name": _name(folder.name)}
-    if (folder / RECIPE).is_file():
+    if is_run(folder):
         said_again = {"corpus", "annotate", "llm"}
         tree = of_folder(folder).model_dump(mode="json", exclude_defaults=True, exclude=said_again)
     tree["corpus"] = {"sources": [str(Path(path).resolve()) if Path(path).exists() else path]}

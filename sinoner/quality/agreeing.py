@@ -9,7 +9,8 @@ from itertools import combinations
 from sinoner.measures import Agreement, PairAgreement, TypeAgreement
 from sinoner.records import Annotation, Lang, Record
 
-Span = tuple[int, int]  # half-open, code points
+Decision = tuple[int, int, str]  # start and end (half-open, code points), and the type
+Decisions = dict[Decision, None]  # of one annotator on one passage, in the order named
 CONTEXT = 30  # code points shown on either side of a disagreement
 
 
@@ -79,11 +80,12 @@ class Agreeing:
         # One language for all: gold may be of another than the run says, and names of types go by language.
         lang = found[0].passage.lang
         spans = [self._spans(a, lang) for a in found]
-        self._count_pairs(spans)
+        everyone = Counter(span for given in spans for span in given)
+        self._count_pairs(spans, everyone)
         self._count_characters(len(found[0].passage.text), spans)
-        return list(self._disagreeing(found[0], spans))
+        return list(self._disagreeing(found[0], spans, everyone))
 
-    def _spans(self, annotation: Annotation, lang: Lang) -> dict[tuple[int, int, str], None]:
+    def _spans(self, annotation: Annotation, lang: Lang) -> Decisions:
         rename = self._canonical
         return {
             (start, start + len(e.surface), rename(e.type, lang) if rename else e.type): None
@@ -91,13 +93,12 @@ class Agreeing:
             for start in e.starts
         }
 
-    def _count_pairs(self, spans: Sequence[dict[tuple[int, int, str], None]]) -> None:
-        everyone = Counter(span for given in spans for span in given)
+    def _count_pairs(self, spans: Sequence[Decisions], everyone: Counter[Decision]) -> None:
         for span, votes in everyone.items():
             self._named[span[2]] += 1
             self._unanimous[span[2]] += votes == len(spans)
         places = [{span[:2] for span in given} for given in spans]
-        for total, (a, b), number in zip(self._both, self._pairs, range(len(self._pairs)), strict=True):
+        for number, (total, (a, b)) in enumerate(zip(self._both, self._pairs, strict=True)):
             shared = spans[a].keys() & spans[b].keys()
             total[0] += len(spans[a])
             total[1] += len(spans[b])
@@ -112,7 +113,7 @@ class Agreeing:
                         rows = self._types[span[2]] = [[0, 0, 0] for _ in self._pairs]
                     rows[number][column] += 1
 
-    def _count_characters(self, length: int, spans: Sequence[dict[tuple[int, int, str], None]]) -> None:
+    def _count_characters(self, length: int, spans: Sequence[Decisions]) -> None:
         self._characters += length
         labels: list[list[str]] = []
         for given in spans:
@@ -129,10 +130,9 @@ class Agreeing:
                 self._agreed += times * n * (n - 1)
 
     def _disagreeing(
-        self, annotation: Annotation, spans: Sequence[dict[tuple[int, int, str], None]]
+        self, annotation: Annotation, spans: Sequence[Decisions], everyone: Counter[Decision]
     ) -> Iterator[Disagreement]:
         text = annotation.passage.text
-        everyone = Counter(span for given in spans for span in given)
         self._disagreements += sum(votes < len(spans) for votes in everyone.values())
         disputed = sorted({span[:2] for span, votes in everyone.items() if votes < len(spans)})
         for start, end in disputed:

@@ -43,7 +43,7 @@ class Origin(NamedTuple):
     ends: list[int]
 
 
-class _Table(dict[int, str]):
+class Table(dict[int, str]):
     """Code point → what it is folded to, for ``str.translate``; filled as characters are met."""
 
     def __init__(self, rule: Callable[[str], str]) -> None:
@@ -88,12 +88,12 @@ def simplified(text: str) -> str:
     return "".join(map(_opencc(), text))
 
 
-_TABLES: dict[Level, _Table] = {
-    "lower": _Table(str.lower),
-    "width": _Table(_width),
-    "case": _Table(_case),
-    "spacing": _Table(_spacing),
-    "script": _Table(_script),
+_TABLES: dict[Level, Table] = {
+    "lower": Table(str.lower),
+    "width": Table(_width),
+    "case": Table(_case),
+    "spacing": Table(_spacing),
+    "script": Table(_script),
 }
 
 

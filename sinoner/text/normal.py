@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+
+from sinoner.text.fold import Table
 
 _NOT_WORD = re.compile(r"[\W_]+")
-
-
-class _Table(dict[int, str]):
-    """Code point → what stays of it, for ``str.translate``; filled as characters are met."""
-
-    def __init__(self, rule: Callable[[str], str]) -> None:
-        self._rule = rule
-
-    def __missing__(self, point: int) -> str:
-        self[point] = folded = self._rule(chr(point))
-        return folded
 
 
 def _letters(char: str) -> str:
@@ -38,8 +28,8 @@ def _letters_or_blank(char: str) -> str:
     return _letters(char) or ("" if unicodedata.category(char) in ("Mn", "Me", "Mc", "Cf") else " ")
 
 
-_LETTERS = _Table(_letters)
-_WORDS = _Table(_letters_or_blank)
+_LETTERS = Table(_letters)
+_WORDS = Table(_letters_or_blank)
 # Of ASCII alone ``str.translate`` is five times as fast, when every character becomes one character or None.
 _ASCII_LETTERS = {point: _letters(chr(point)) or None for point in range(128)}
 _ASCII_WORDS = {point: _letters_or_blank(chr(point)) for point in range(128)}
