@@ -210,14 +210,19 @@ def _explain(
 ) -> Iterator[str]:
     """One line per mistake: place, key, what is wrong, what was expected."""
     for mistake in error.errors(include_url=False):
-        path = [str(p) for p in mistake["loc"]]
+        path = [
+            str(p) for p in mistake["loc"] if p != "[key]"
+        ]  # pydantic's mark for a wrong key of a mapping
+        is_key = len(path) < len(mistake["loc"])
         dotted = ".".join(path)
         line = next(
             (lines[".".join(path[:i])] for i in range(len(path), 0, -1) if ".".join(path[:i]) in lines), None
         )
-        place = "command line" if dotted in overridden else f"{where}:{line}" if line else where
-        if mistake["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(path[-1], known := list(_known(path[:-1])), n=1, cutoff=0.5)
+        given = any(dotted == word or dotted.startswith(word + ".") for word in overridden)
+        place = "command line" if given else f"{where}:{line}" if line else where
+        if mistake["type"] == "extra_forbidden" or is_key:
+            known = re.findall("'(.+?)'", mistake["ctx"]["expected"]) if is_key else list(_known(path[:-1]))
+            near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             yield f"{place}: {dotted}: unknown key; {hint}"
         else:

@@ -173,3 +173,15 @@ def test_a_key_is_found_among_other_mistakes() -> None:
     assert len(lines) == 3
     assert "llm.api_key: a key does not belong into a recipe" in lines[1]
     assert "llm.endpoints.0.token: a key" in lines[2]
+
+
+def test_a_misspelt_key_of_a_mapping_is_told_like_any_other() -> None:
+    with pytest.raises(InputError) as error:
+        recipes.build({"filter": {"require": {"gold_f": 0.5}}}, ["filter.rules={pronoum: false}"])
+    text = str(error.value)
+    assert "command line: filter.rules.pronoum: unknown key; did you mean 'pronoun'?" in text
+    assert "settings: filter.require.gold_f: unknown key; did you mean 'gold_f1'?" in text
+    with pytest.raises(
+        InputError, match=r"filter\.rules\.zzz: unknown key; known: too_short, wrong_language"
+    ):
+        recipes.build({"filter": {"rules": ["zzz"]}})

@@ -31,6 +31,8 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
     human: dict[str, Annotation] = {}
     if recipe.annotate.keep_human:
         human = {a.passage.id: a for a in jsonl.read_records(run.folder / HUMAN, Annotation)}
+    # Read although no passage may be left for it: a table that was named and is not there is a mistake.
+    table = table_of(recipe.annotate) if recipe.annotate.by == "table" else None
     total = run.manifest.entries["chunk"].made.get("passage", 0)
     at(total, "")
 
@@ -44,7 +46,8 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
     elif recipe.annotate.by == "table":
         from sinoner.annotate.table import annotate_by_table
 
-        annotated = annotate_by_table(waiting(), table_of(recipe.annotate))
+        assert table is not None
+        annotated = annotate_by_table(waiting(), table)
     else:
         from sinoner.annotate.offline import annotate_offline
 

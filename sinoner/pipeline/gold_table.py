@@ -37,7 +37,8 @@ def print_scores(console: Console, layers: Sequence[GoldScores]) -> None:
     if strangers := [t for t in last.types if not t.gold]:
         named = escape(", ".join(t.type for t in strangers[:5])) + (", …" if len(strangers) > 5 else "")
         console.print(
-            f"{sum(t.predicted for t in strangers)} mentions of {len(strangers)} types that gold does not have count"
+            f"{sum(t.predicted for t in strangers)} mentions of {len(strangers)}"
+            f" type{'s' if len(strangers) > 1 else ''} that gold does not have count"
             f" as wrong: {named}",
             soft_wrap=True,
         )

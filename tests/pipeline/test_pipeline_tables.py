@@ -106,3 +106,12 @@ def test_check_reads_the_table(tmp_path: Path, corpus: Path) -> None:
     said = sinoner("check", path)
     assert said.exit_code == 2
     assert "annotate.by=table needs annotate.table" in said.stderr
+
+
+def test_a_missing_table_is_told_even_when_all_labels_come_with_the_corpus(tmp_path: Path) -> None:
+    corpus = tmp_path / "labelled.jsonl"
+    corpus.write_text(json.dumps({"id": "a", "text": "He is in Oslo.", "entities": []}) + "\n")
+    said = sinoner("annotate", corpus, "--out", tmp_path / "run", "--table", tmp_path / "nope.tsv")
+    assert said.exit_code == 2
+    assert "nope.tsv: no such file; shipped tables: zh" in said.stderr
+    assert not (tmp_path / "run/annotations.jsonl").exists()
