@@ -72,11 +72,11 @@ def run_sinoner(args: argparse.Namespace) -> None:
     from sinoner import jsonl
     from sinoner.annotate.asking import Asking
     from sinoner.annotate.engine import collect, read_back
-    from sinoner.annotate.service import Service
     from sinoner.llm.client import clients, identity
     from sinoner.llm.costs import account
     from sinoner.llm.ledger import Ledger
     from sinoner.llm.meter import Meter
+    from sinoner.llm.service import Service
     from sinoner.records import Annotation, Passage
     from sinoner.settings import AnnotateSettings, LlmSettings
 

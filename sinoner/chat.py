@@ -53,15 +53,17 @@ def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str 
         InputError: the template changes what the turns say, so that the learned tokens cannot be told.
     """
     messages = list(conversation.messages)
-    opening = len(messages) - 2 * len(conversation.types)
+    # The passage, and before it the examples, each acknowledged; what follows are queries with their answers.
+    opening = (messages[0].role == "system") + (4 if conversation.examples else 2)
     dropped = 0
-    while len(messages) > opening:
+    while True:
         ids, labels = _encode(messages, tokenizer, system)
         if len(ids) <= cutoff:
             return Encoded(ids, labels, dropped)
         messages = messages[:-2]
         dropped += 1
-    return None
+        if len(messages) <= opening:
+            return None
 
 
 def _encode(messages: Sequence[Message], tokenizer: Any, system: str) -> tuple[list[int], list[int]]:

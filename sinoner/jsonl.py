@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
@@ -19,6 +19,8 @@ from sinoner.errors import InputError, StoppedError
 from sinoner.records import Record
 
 R = TypeVar("R", bound=Record)
+# Bytes that are gathered before they go to a file.
+_BUFFER = 1 << 18
 
 
 class AtomicFile:
@@ -38,7 +40,7 @@ class AtomicFile:
     def __enter__(self) -> AtomicFile:
         with _full_disk(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("wb")
+            self._file = self._part.open("wb", buffering=_BUFFER)
         return self
 
     def write(self, data: bytes) -> None:
@@ -116,24 +118,92 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return n
 
 
+def append(path: Path, data: bytes) -> None:
+    """Append whole lines to a file that grows over several runs; it is made when it is missing.
+
+    Raises:
+        StoppedError: the disk is full; the last line may be cut off.
+    """
+    with _full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+
+
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
     """Read records of one kind.
 
     Raises:
         InputError: the file is missing, or a line is not such a record (path:line).
     """
+    return (record for _, record in read_places(path, kind))
+
+
+def read_places(path: Path, kind: type[R], only: Collection[int] | None = None) -> Iterator[tuple[int, R]]:
+    """Read records of one kind, each with the byte at which its line begins.
+
+    Args:
+        path: the file.
+        kind: class of its records.
+        only: read only the lines that begin at these bytes.
+
+    Raises:
+        InputError: as for ``read_records``.
+    """
+    place = 0
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=_BUFFER) as file:
             for number, line in enumerate(file, 1):
-                try:
-                    yield kind.model_validate_json(line)
-                except ValidationError as error:
-                    first = error.errors(include_url=False)[0]
-                    raise InputError(
-                        f"{path}:{number}: not a {kind.__name__} record: {first['msg']}"
-                    ) from None
+                if only is None or place in only:
+                    try:
+                        yield place, kind.model_validate_json(line)
+                    except ValidationError as error:
+                        first = error.errors(include_url=False)[0]
+                        raise InputError(
+                            f"{path}:{number}: not a {kind.__name__} record: {first['msg']}"
+                        ) from None
+                place += len(line)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+
+
+class Lookup(Mapping[str, R]):
+    """Records of a file by id, read when they are asked for: memory holds ids and places only.
+
+    Use as a context manager.
+    """
+
+    def __init__(self, path: Path, kind: type[R], places: Mapping[str, int]) -> None:
+        """Open the file.
+
+        Args:
+            path: a file of records.
+            kind: their class.
+            places: byte at which the line of each id begins (``read_places``).
+        """
+        self._file = path.open("rb")
+        self._kind = kind
+        self._places = places
+
+    def __getitem__(self, identifier: str) -> R:
+        self._file.seek(self._places[identifier])
+        return self._kind.model_validate_json(self._file.readline())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __enter__(self) -> Lookup[R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -222,3 +222,56 @@ class RuleHits(Record):
     """How often a rule of the filter changed something without dropping it, by rule name."""
 
     changed: dict[str, int] = Field(default_factory=dict)
+
+
+class ExampleUse(Record):
+    """How the passages of one language were served with examples.
+
+    Attributes:
+        lang: the language.
+        strategy: how examples were chosen.
+        k: examples wanted per passage.
+        embedder: what made the vectors; empty when none were needed.
+        method: how the nearest were searched; empty when they were not.
+        recall: share of the true nearest that the search found, measured; 1 for exact search.
+        queries: passages that looked for examples.
+        pool: passages that may be examples.
+        duplicates: passages left out of the pool because their text stands there already.
+        by_number: passages that got 0, 1, 2 … examples.
+        below: examples left out because of their BM25 score.
+        cut: texts of which the embedder did not read the end.
+        cosine: mean cosine of passage and example; None when it was not computed.
+        cosines: the cosines, in bins.
+        bm25: mean BM25 score of passage and example; None when it was not computed.
+        scores: the BM25 scores, in bins.
+        used: passages of the pool that are an example of at least one passage.
+        most_used: those used most often, with how often.
+        shared_types: mean share of a passage's types that its examples show, over passages with types and examples, in
+            percent; None without any.
+    """
+
+    lang: str
+    strategy: str
+    k: int
+    embedder: str = ""
+    method: str = ""
+    recall: float = 1.0
+    queries: int
+    pool: int
+    duplicates: int = 0
+    by_number: tuple[int, ...] = ()
+    below: int = 0
+    cut: int = 0
+    cosine: float | None = None
+    cosines: Histogram = Histogram(width=0.05)
+    bm25: float | None = None
+    scores: Histogram = Histogram(width=5.0)
+    used: int = 0
+    most_used: tuple[tuple[str, int], ...] = ()
+    shared_types: float | None = None
+
+
+class Examples(Record):
+    """The use of examples in a run, by language."""
+
+    languages: tuple[ExampleUse, ...] = ()

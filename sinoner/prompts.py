@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sinoner import resources
 from sinoner.errors import InputError
 from sinoner.records import Lang, Message
+from sinoner.settings.itset import Style
 
 
 class Prompt(BaseModel):
@@ -68,6 +69,13 @@ class ConversationPrompt(Prompt):
     query: str
 
 
+class QuestionsPrompt(Prompt):
+    """The questions for more than one type at once: ``all`` entities, or those of the listed ``{types}``."""
+
+    all: str
+    schema_: str = Field(alias="schema", pattern=r"\{types\}")
+
+
 P = TypeVar("P", bound=Prompt)
 
 
@@ -98,9 +106,16 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 @lru_cache(maxsize=8)
-def conversation_prompt(lang: Lang) -> ConversationPrompt:
-    """The conversation turns of a language."""
-    return _load(prompt_path("conversation", lang), ConversationPrompt)
+def conversation_prompt(lang: Lang, style: Style = "sinoner") -> ConversationPrompt:
+    """The conversation turns of a language. UniversalNER has only English ones; its style is the paper's elsewhere."""
+    name = "conversation_uniner" if style == "uniner" and lang == "en" else "conversation"
+    return _load(prompt_path(name, lang), ConversationPrompt)
+
+
+@lru_cache(maxsize=8)
+def questions_prompt(lang: Lang) -> QuestionsPrompt:
+    """The questions of a language for more than one type at once."""
+    return _load(prompt_path("questions", lang), QuestionsPrompt)
 
 
 def prompt_path(name: str, lang: Lang) -> Path:
@@ -117,7 +132,13 @@ def prompt_path(name: str, lang: Lang) -> Path:
     folder = resources.data_root() / "prompts"
     versions = sorted(folder.glob(f"{name}.{lang}.v*.yaml"), key=lambda p: int(p.stem.rpartition(".v")[2]))
     if not versions:
-        others = {"conversation", "guidance", "verify"}  # no construction prompts
+        others = {
+            "conversation",
+            "conversation_uniner",
+            "guidance",
+            "questions",
+            "verify",
+        }  # no construction prompts
         names = sorted({p.name.split(".")[0] for p in folder.glob("*.yaml")} - others)
         raise InputError(f"annotate.prompt: no prompt {name!r} for {lang}; there are: {', '.join(names)}")
     return versions[-1]

@@ -152,8 +152,17 @@ def resolve(recipe: Recipe, near: Path) -> Recipe:
         found = None if "://" in path else resources.find(path, near)
         return str(found.resolve()) if found else path
 
+    def pool(name: str) -> str:
+        return name if name == "train" else absolute(name)
+
     sources = tuple(s.model_copy(update={"path": absolute(s.path)}) for s in recipe.corpus.sources)
-    benchmarks = tuple(absolute(b) for b in recipe.evaluate.benchmarks)
+    of_evaluate: dict[str, Any] = {"benchmarks": tuple(absolute(b) for b in recipe.evaluate.benchmarks)}
+    if recipe.evaluate.pools is not None:
+        of_evaluate["pools"] = tuple(map(pool, recipe.evaluate.pools))
+    retrieve = recipe.retrieve
+    of_retrieve: dict[str, Any] = {"pools": tuple(map(pool, retrieve.pools))}
+    if retrieve.stop_words not in ("shipped", "none"):
+        of_retrieve["stop_words"] = absolute(retrieve.stop_words)
     annotate, llm = recipe.annotate, recipe.llm
     of_annotate: dict[str, Any] = {}
     if annotate.prompt.endswith((".yaml", ".yml")):
@@ -182,7 +191,8 @@ def resolve(recipe: Recipe, near: Path) -> Recipe:
             "llm": llm.model_copy(update=of_llm),
             "annotate": annotate.model_copy(update=of_annotate),
             "filter": recipe.filter.model_copy(update=of_filter),
-            "evaluate": recipe.evaluate.model_copy(update={"benchmarks": benchmarks}),
+            "evaluate": recipe.evaluate.model_copy(update=of_evaluate),
+            "retrieve": retrieve.model_copy(update=of_retrieve),
         }
     )
 

@@ -10,8 +10,9 @@ from sinoner import models, recipe
 from sinoner.answers import parse_surfaces
 from sinoner.errors import InputError
 from sinoner.generate.local import LocalGenerator
-from sinoner.itset.render import Style, query_conversation
+from sinoner.itset.render import query_conversation
 from sinoner.records import Annotation, Entity, Passage
+from sinoner.settings.itset import Style
 from sinoner.text.ground import Grounded, ground
 from sinoner.text.lang import detect_lang
 

@@ -70,8 +70,13 @@ class Passage(Record):
     @property
     def document(self) -> str:
         """The id of the document this passage was cut from."""
-        head, _, tail = self.id.rpartition("#")
-        return head or tail
+        return document_of(self.id)
+
+
+def document_of(passage_id: str) -> str:
+    """The id of the document that a passage was cut from."""
+    head, _, tail = passage_id.rpartition("#")
+    return head or tail
 
 
 class Annotation(Record):

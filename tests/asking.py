@@ -14,12 +14,12 @@ from sinoner.annotate.asking import Asking
 from sinoner.annotate.demonstrations import Demonstrations
 from sinoner.annotate.engine import Reading, collect, collect_tasks, read_back
 from sinoner.annotate.formats import known_outputs
-from sinoner.annotate.service import Service
 from sinoner.annotate.verify import BetterTypes, Judged, judge_of, read_verdicts, tasks
 from sinoner.llm.client import clients, identity
 from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.meter import Meter
+from sinoner.llm.service import Service
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.settings import AnnotateSettings, LlmSettings
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import re
 import statistics
+import struct
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -56,9 +59,11 @@ class Options:
     batch_duplicate: bool = False  # every third line comes twice
     drop_after_create: bool = False  # once: the batch is made, the answer is lost
     drop_after_upload: bool = False
+    embeds_floats: bool = False  # encoding_format is not known: vectors come as lists of numbers
+    embeds_most: int = 0  # texts that one request for vectors may have; 0: any number
 
     def __post_init__(self) -> None:
-        if unknown := set(self.faults) - FAULTS:
+        if unknown := set(self.faults) - FAULTS - VECTOR_FAULTS:
             raise ValueError(f"unknown faults: {sorted(unknown)}")
 
 
@@ -124,6 +129,11 @@ CONTENTS = {  # fault -> content and finish_reason
 BROKEN = {"reset_midway", "drip", "truncated_json"}  # a healthy answer that does not arrive whole
 LINE_FAULTS = {*BROKEN, "hang", "reset", "wrong_type", "slow"}  # of a connection, so not in batches
 FAULTS = {*ERRORS, *CONTENTS, *LINE_FAULTS, "length", "think", "fenced", "echo_key"}
+# Of requests for vectors only; ``vectors_shuffled`` and ``vectors_unnumbered`` can still be read.
+VECTOR_FAULTS = {
+    "vectors_missing", "vectors_twice", "vectors_nan", "vectors_zero", "vectors_ragged", "vectors_longer",
+    "vectors_shuffled", "vectors_unnumbered",
+}  # fmt: skip
 AT_ONCE = {"rate_limit", "rate_limit_zh", "quota_en", "quota_zh", "auth", "hang"}  # without the latency
 
 
@@ -164,6 +174,16 @@ class Asked:
     limit: float  # max_tokens
     form: str
     model: str
+    texts: tuple[str, ...] = ()  # whose vectors are wanted
+
+    @classmethod
+    def for_vectors(cls, body: dict[str, Any]) -> Asked:
+        """Read the body of a request for vectors; its texts joined are its passage."""
+        texts = tuple(body["input"])
+        joined = "\n".join(texts)
+        return cls(
+            joined, False, len(joined), math.inf, body.get("encoding_format", "float"), body["model"], texts
+        )
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Asked:
@@ -179,6 +199,40 @@ class Asked:
             (body.get("response_format") or {}).get("type", "text"),
             body.get("model", "m"),
         )
+
+
+def vector_for(text: str) -> list[float]:
+    """The right vector for a text: eight numbers between -1 and 1 that float32 holds exactly."""
+    return [(byte - 127.5) / 128 for byte in hashlib.blake2b(text.encode(), digest_size=8).digest()]
+
+
+def vectors_for(texts: tuple[str, ...], form: str, fault: str | None) -> list[dict[str, Any]]:
+    """The items of an answer with vectors."""
+    vectors = [vector_for(text) for text in texts]
+    places: list[int | None] = list(range(len(texts)))
+    if fault == "vectors_nan":
+        vectors[-1][0] = math.nan
+    elif fault == "vectors_zero":
+        vectors[-1] = [0.0] * 8
+    elif fault == "vectors_ragged":
+        vectors[-1].append(0.5)
+    elif fault == "vectors_longer":
+        vectors = [[*vector, 0.5] for vector in vectors]
+    elif fault == "vectors_twice":
+        places[-1] = 0 if len(texts) > 1 else 1
+    elif fault == "vectors_unnumbered":
+        places = [None] * len(texts)
+    items = [
+        {
+            "object": "embedding",
+            "index": place,
+            "embedding": base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() if form == "base64" else v,
+        }
+        for place, v in zip(places, vectors, strict=True)
+    ]
+    if fault == "vectors_missing":
+        items.pop()
+    return items[::-1] if fault == "vectors_shuffled" else items
 
 
 def clock(seconds: float) -> str:

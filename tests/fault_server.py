@@ -30,6 +30,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -43,6 +44,7 @@ from fault_answers import (
     LINE_FAULTS,
     MARK,
     NORMAL,
+    VECTOR_FAULTS,
     Asked,
     Options,
     Reply,
@@ -50,6 +52,7 @@ from fault_answers import (
     _json,
     content_for,
     error,
+    vectors_for,
 )
 from fault_batches import Batches
 
@@ -71,6 +74,7 @@ class Server:
         self.by_fault: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
+        self.embedded: Counter[str] = Counter()
         self.auth: dict[str, None] = {}
         self.recorded: list[Any] = []
         self.windows = {"requests": Window(), "tokens": Window()}
@@ -80,6 +84,7 @@ class Server:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**30, middlewares=[self.gate])
         app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_post("/v1/embeddings", self.embed)
         app.router.add_get("/v1/models", self.list_models)
         app.router.add_get("/stats", self.show_stats)
         app.router.add_get("/requests", self.show_requests)
@@ -98,7 +103,7 @@ class Server:
         if not request.path.startswith("/v1"):
             return await handler(request)
         self.auth[request.headers.get("Authorization", "")] = None
-        if request.path != "/v1/chat/completions":
+        if request.path not in ("/v1/chat/completions", "/v1/embeddings"):
             return abort(request) if self.down else await handler(request)
         self.counts["calls"] += 1
         self.last = time.time()
@@ -116,10 +121,20 @@ class Server:
             self.requests.pop(id(request), None)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
+        """Answer a passage."""
+        return await self.answer(request, Asked.of)
+
+    async def embed(self, request: web.Request) -> web.StreamResponse:
+        """Answer texts with their vectors."""
+        return await self.answer(request, Asked.for_vectors)
+
+    async def answer(
+        self, request: web.Request, read: Callable[[dict[str, Any]], Asked]
+    ) -> web.StreamResponse:
         o = self.options
         try:
             body = json.loads(await request.read())
-            asked = Asked.of(body)
+            asked = read(body)
         except (ValueError, LookupError, TypeError, AttributeError) as trouble:
             return self.send(error(400, f"not a chat request: {trouble!r}", "invalid_request_error"))
         if o.record:
@@ -147,10 +162,18 @@ class Server:
         if reply.usage:
             windows["tokens"].add(reply.usage[1])
         self.count(reply, asked.passage)
+        if reply.healthy:
+            self.embedded.update(asked.texts)
         return await self.deliver(request, reply, fault)
 
     def refuse_form(self, asked: Asked) -> Reply | None:
-        """The error answer to a response format that the server does not know."""
+        """The error answer to a response format that the server does not know, to too many texts or another model."""
+        if asked.texts:
+            if asked.model not in self.options.models:
+                return error(404, f"The model {asked.model} does not exist.", "model_not_found")
+            if 0 < self.options.embeds_most < len(asked.texts):
+                return error(400, f"batch size is invalid: {len(asked.texts)}", "invalid_parameter")
+            return None
         if asked.form in self.options.formats or self.options.ignore_formats:
             return None
         return error(400, f"response_format {asked.form} is not supported", "invalid_parameter")
@@ -166,11 +189,12 @@ class Server:
     def strike(self, asked: Asked, *, batch: bool = False) -> tuple[int, str | None]:
         """Count an attempt at a passage; its number, from 0, and its fault if it has one."""
         o, attempt = self.options, self.attempts[asked.passage]
+        known = VECTOR_FAULTS | FAULTS if asked.texts else FAULTS
         self.attempts[asked.passage] += 1
         fault, until = None, 0.0
         for name, times in MARK.findall(asked.passage):
-            until += (int(times) if times else math.inf) if name in FAULTS else 0
-            if fault is None and name in FAULTS and attempt < until:
+            until += (int(times) if times else math.inf) if name in known else 0
+            if fault is None and name in known and attempt < until:
                 fault = name
         if fault is None and o.faults and (not o.fault_attempts or attempt < o.fault_attempts):
             drawn = self.draw(asked.passage, attempt, "fault")
@@ -203,6 +227,8 @@ class Server:
         """The answer to a request under a fault."""
         if fault in ERRORS:
             return self.error(fault, asked.passage, auth)
+        if asked.texts:
+            return self.vectors(asked, fault)
         form = "text" if self.options.ignore_formats else asked.form
         content, finish = CONTENTS.get(fault or "", (content_for(asked.passage, form), "stop"))
         healthy = fault not in CONTENTS and fault not in BROKEN
@@ -227,6 +253,19 @@ class Server:
         if fault == "echo_key":
             tree["debug"] = {"authorization": auth}
         return Reply(200, _json(tree), usage=usage, healthy=healthy)
+
+    def vectors(self, asked: Asked, fault: str | None) -> Reply:
+        """The answer to a request for vectors."""
+        form = "float" if self.options.embeds_floats else asked.form
+        tree = {
+            "object": "list",
+            "data": vectors_for(asked.texts, form, fault),
+            "model": asked.model,
+            "usage": {"prompt_tokens": asked.characters, "total_tokens": asked.characters},
+        }
+        readable = {"vectors_shuffled", "vectors_unnumbered", "vectors_longer"}
+        healthy = fault not in (VECTOR_FAULTS | BROKEN) - readable
+        return Reply(200, _json(tree), usage=(asked.characters, 0), healthy=healthy)
 
     def count(self, reply: Reply, passage: str) -> None:
         """Note an answer that has been produced."""
@@ -292,6 +331,8 @@ class Server:
             "peak": self.peak,
             "passages": len(self.answered),
             "repeated": self.counts["ok"] - len(self.answered),
+            "embedded": self.embedded.total(),  # texts whose vectors were answered, and those answered again
+            "embedded_again": self.embedded.total() - len(self.embedded),
             "first": self.first,
             "last": self.last,
             "auth": list(self.auth),

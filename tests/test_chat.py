@@ -108,9 +108,12 @@ def test_the_system_turn() -> None:
     assert text.count("<|im_start|>system") == 1
 
 
-@pytest.mark.parametrize("opening", [True, False])
-def test_whole_queries_are_dropped_from_the_end(opening: bool) -> None:
-    whole = conversation('["甲"]', '["乙乙乙乙"]', "[]", opening=opening)
+@pytest.mark.parametrize("examples", [True, False])
+def test_whole_queries_are_dropped_from_the_end(examples: bool) -> None:
+    whole = conversation('["甲"]', '["乙乙乙乙"]', "[]")
+    if examples:
+        shown = (Message(role="user", content="例子"), Message(role="assistant", content="读完", learn=True))
+        whole = whole.model_copy(update={"messages": (*shown, *whole.messages), "examples": ("e",)})
     lengths = [len(chatml(whole.messages[: len(whole.messages) - 2 * dropped])[0]) for dropped in range(3)]
     for cutoff in range(lengths[2] - 2, lengths[0] + 2):
         made = encode(whole, TOKENIZER, cutoff)
@@ -122,6 +125,17 @@ def test_whole_queries_are_dropped_from_the_end(opening: bool) -> None:
         assert made.dropped == fitting[0]
         kept = whole.messages[: len(whole.messages) - 2 * made.dropped]
         assert (made.ids, made.labels) == chatml(kept)
+
+
+def test_one_question_for_several_types_is_dropped_as_one() -> None:
+    """What is left must not be the acknowledgements alone."""
+    whole = conversation('{"甲": [], "乙": ["b"], "丙": []}')
+    whole = whole.model_copy(update={"types": ("甲", "乙", "丙")})
+    size = len(chatml(whole.messages)[0])
+    made = encode(whole, TOKENIZER, size)
+    assert made is not None
+    assert (made.ids, made.labels) == chatml(whole.messages)
+    assert encode(whole, TOKENIZER, size - 1) is None
 
 
 def test_the_prompt_is_what_precedes_the_answer() -> None:

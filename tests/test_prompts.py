@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from sinoner.prompts import (
     extract_prompt,
     fill,
     guidance_prompt,
+    questions_prompt,
     verify_prompt,
 )
 
@@ -76,7 +79,13 @@ def test_the_highest_version_wins_by_number(tmp_path, monkeypatch):
 def test_the_shipped_prompts_are_named_as_their_files():
     for path in sorted((resources.data_root() / "prompts").glob("*.yaml")):
         name, lang, version = path.stem.split(".")
-        others = {"conversation": conversation_prompt, "guidance": guidance_prompt, "verify": verify_prompt}
+        others = {
+            "conversation": conversation_prompt,
+            "conversation_uniner": partial(conversation_prompt, style="uniner"),
+            "guidance": guidance_prompt,
+            "questions": questions_prompt,
+            "verify": verify_prompt,
+        }
         prompt = others[name](lang) if name in others else extract_prompt(name, lang)
         assert prompt.lang == lang
         assert version.startswith("v")

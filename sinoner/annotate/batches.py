@@ -13,11 +13,11 @@ from pathlib import Path
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.engine import LAST, tasks
 from sinoner.annotate.formats import with_outputs
-from sinoner.annotate.service import Service
 from sinoner.errors import StoppedError
 from sinoner.llm.batching import Batching
 from sinoner.llm.ledger import Done
 from sinoner.llm.meter import Meter
+from sinoner.llm.service import Service
 from sinoner.records import Passage
 
 

@@ -16,12 +16,12 @@ from sinoner.annotate.asking import Asking
 from sinoner.annotate.formats import with_outputs
 from sinoner.annotate.interview import Finding, Readable, interview
 from sinoner.annotate.outcome import STAGE, build, writable
-from sinoner.annotate.service import Service
 from sinoner.errors import InputError, StoppedError
 from sinoner.llm.batchbook import BatchBook
 from sinoner.llm.dispatch import Dispatcher, Hooks
 from sinoner.llm.lanes import Task, lanes
 from sinoner.llm.ledger import Done, Ledger
+from sinoner.llm.service import Service
 from sinoner.prompts import extract_prompt, guidance_prompt
 from sinoner.records import Annotation, Lang, Passage, Reject
 from sinoner.settings import LlmSettings

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from sinoner.annotate.asking import Asking, Output
 from sinoner.annotate.interview import Finding, probe
-from sinoner.annotate.service import Service
 from sinoner.errors import StoppedError
 from sinoner.llm.client import Client
 from sinoner.llm.dispatch import Dispatcher, Hooks
 from sinoner.llm.lanes import lanes
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.request import Heard, Request
+from sinoner.llm.service import Service
 
 # Answer formats, the most demanding first: several endpoints use the one that all of them support.
 _DEMANDING: tuple[Output, ...] = ("json_schema", "json_object", "text")

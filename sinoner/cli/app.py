@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sinoner.cli import gold as against_gold
-from sinoner.cli import more, quality
+from sinoner.cli import itset, more, quality
 from sinoner.cli.options import (
     Annotations,
     BaseUrl,
@@ -193,10 +193,7 @@ def filter_(given: Input, overrides: Overrides = None, force: Force = False, jso
     work("filter", given, overrides or [], force=force, as_json=json)
 
 
-@app.command(cls=VerbCommand, name="build-it-set")
-def build_it_set(given: Input, overrides: Overrides = None, force: Force = False, json: Json = False) -> None:
-    """Filter, retrieve examples, and write the instruction-tuning set."""
-    work("build-it-set", given, overrides or [], force=force, as_json=json)
+itset.add_to(app)
 
 
 @app.command(cls=VerbCommand)

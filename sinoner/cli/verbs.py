@@ -126,8 +126,8 @@ def work(
     as_json: bool = False,
     upload: bool = False,
     options: Options | None = None,
-) -> None:
-    """Do a verb on a recipe, a run folder or a corpus path."""
+) -> Path:
+    """Do a verb on a recipe, a run folder or a corpus path; returns the run folder."""
     from sinoner.pipeline import run as runs
     from sinoner.pipeline.paths import RECIPE
     from sinoner.pipeline.progress import Screen
@@ -140,6 +140,7 @@ def work(
         report = runs.execute(recipe, stages, screen, force=force, upload=upload, options=options)
         if as_json:
             print_json(recipe.folder, report)
+    return recipe.folder
 
 
 def _kept(recipe: Recipe, verb: str, overrides: Sequence[str]) -> str:

@@ -1,55 +1,96 @@
-"""Filtered annotations and their neighbours → the conversations of the instruction-tuning set."""
+"""Annotations and their examples → the conversations of the instruction-tuning set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from random import Random
+from typing import NamedTuple
 
-from sinoner.itset.negatives import NegativeSampler
-from sinoner.itset.render import training_conversation
+from sinoner.itset.fit import Count, Fitted, fit
+from sinoner.itset.hard import Drawn, HardNegatives
+from sinoner.itset.negatives import dropped_types, without_misc
+from sinoner.itset.render import conversations
 from sinoner.records import Annotation, Conversation, Lang, Neighbours, Reject
 from sinoner.settings import ItSetSettings
 
 STAGE = "build-it-set"
 
 
+class Built(NamedTuple):
+    """What became of one passage.
+
+    Attributes:
+        annotation: what the conversations are about, without misc types when those are dropped.
+        conversations: one, or one per type.
+        negatives: the negative types asked, and where they came from.
+        fitted: the examples shown, and what was done to make them fit.
+    """
+
+    annotation: Annotation
+    conversations: tuple[Conversation, ...]
+    negatives: Drawn
+    fitted: Fitted
+
+
 def build(
     annotations: Iterable[Annotation],
     neighbours: Mapping[str, Neighbours],
     pool: Mapping[str, Annotation],
-    frequency: Mapping[Lang, Mapping[str, int]],
+    negatives: Mapping[Lang, HardNegatives],
     settings: ItSetSettings,
     seed: int,
-) -> Iterator[Conversation | Reject]:
-    """One conversation per passage, over its own types and its negative types in shuffled order.
+    count: Count | None = None,
+) -> Iterator[Built | Reject]:
+    """The conversations of each passage, over its own types and its negative types in shuffled order.
 
     Every passage has its own random stream (seed and passage id), so that neither order nor number of workers
     changes the result.
 
     Args:
         annotations: what the conversations are about.
-        neighbours: retrieved examples by passage id.
-        pool: the annotations that neighbours name, by passage id.
-        frequency: mentions of each type, by language.
-        settings: style, chance of negatives, what to do without entities.
+        neighbours: retrieved examples by passage id; a passage that is not there gets none.
+        pool: the annotations that neighbours name, by their ids.
+        negatives: draws negative types, by language.
+        settings: style, mode, negatives, budget, what to do without entities.
         seed: seed of the run.
+        count: tokens of a text; needed with ``settings.max_tokens``.
     """
-    samplers = {lang: NegativeSampler(counts, settings.negatives) for lang, counts in frequency.items()}
+    misc = dropped_types(settings)
     for annotation in annotations:
         passage = annotation.passage
+        if misc:
+            annotation = without_misc(annotation, misc)
         positives = list(dict.fromkeys(e.type for e in annotation.entities))
-        random = Random(f"{seed}:{passage.id}")
-        asked = positives + samplers[passage.lang].draw(positives, random)
         if not positives and not settings.keep_empty:
             yield Reject(id=passage.id, stage=STAGE, reason="no_entities", detail=passage.text[:80])
             continue
-        if not asked:
-            yield Reject(
-                id=passage.id, stage=STAGE, reason="no_types", detail="the data set has no types at all"
-            )
-            continue
-        random.shuffle(asked)
-        plain = Random(f"plain:{seed}:{passage.id}").random() < settings.plain
+        plain = settings.plain and Random(f"plain:{seed}:{passage.id}").random() < settings.plain
         found = None if plain else neighbours.get(passage.id)
         examples = [pool[i] for i in found.neighbours] if found else []
-        yield training_conversation(annotation, asked, examples, settings.style)
+        if misc:
+            examples = [without_misc(e, misc) for e in examples]
+        drawn, asked = Drawn(()), positives
+        if settings.mode != "all":
+            random = Random(f"{seed}:{passage.id}")
+            drawn = negatives[passage.lang].draw(annotation, examples, random)
+            asked = [*positives, *drawn.types]
+            if not asked:
+                yield Reject(
+                    id=passage.id, stage=STAGE, reason="no_types", detail="the data set has no types at all"
+                )
+                continue
+            random.shuffle(asked)
+        fitted = Fitted(tuple(examples))
+        if settings.max_tokens is not None and count is not None:
+            fitted = fit(
+                annotation,
+                asked,
+                examples,
+                settings.style,
+                settings.mode,
+                max_tokens=settings.max_tokens,
+                how=settings.fit,
+                count=count,
+            )
+        made = conversations(annotation, asked, fitted.examples, settings.style, settings.mode)
+        yield Built(annotation, made, drawn, fitted)

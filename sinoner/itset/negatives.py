@@ -4,33 +4,83 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from itertools import accumulate
 from random import Random
+
+from sinoner.records import Annotation
+from sinoner.settings import ItSetSettings
 
 # How many negative types a passage without any entity gets.
 EMPTY_NEGATIVES = 3
 
 
+def dropped_types(settings: ItSetSettings) -> tuple[str, ...]:
+    """The misc types that these settings leave out: ``misc_types`` when ``misc`` is ``drop``, else none."""
+    return settings.misc_types if settings.misc == "drop" else ()
+
+
+def is_misc(type: str, misc_types: tuple[str, ...]) -> bool:
+    """Whether a type is one of the misc types, upper or lower case."""
+    return type.casefold() in _casefolded(misc_types)
+
+
+def without_misc(annotation: Annotation, misc_types: tuple[str, ...]) -> Annotation:
+    """The annotation without the entities of misc types, the same object when it has none.
+
+    Passage and examples go through this alike, so that such a type is neither asked nor shown. An annotation that had
+    nothing else is left without entities.
+    """
+    names = _casefolded(misc_types)
+    kept = tuple(e for e in annotation.entities if e.type.casefold() not in names)
+    if len(kept) == len(annotation.entities):
+        return annotation
+    return annotation.model_copy(update={"entities": kept})
+
+
+@lru_cache(maxsize=8)
+def _casefolded(types: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(t.strip().casefold() for t in types)
+
+
 class NegativeSampler:
     """Draws types weighted by their mention frequency, without repeats (paper code, building step)."""
 
-    def __init__(self, frequency: Mapping[str, int], chance: float) -> None:
+    def __init__(
+        self,
+        frequency: Mapping[str, int],
+        chance: float,
+        max_negatives: int | None = None,
+        misc_types: tuple[str, ...] = (),
+    ) -> None:
         """Prepare the weights.
 
         Args:
             frequency: mentions of each type of the data set.
             chance: chance per positive type to add one negative.
+            max_negatives: how many a passage may have at most, whatever the chance said; None = no limit.
+            misc_types: types that are never drawn, upper or lower case.
         """
-        self._types = sorted(frequency)
-        self._weights = [frequency[t] for t in self._types]
+        counts = {t: n for t, n in frequency.items() if n > 0 and not is_misc(t, misc_types)}
+        self._types = sorted(counts)
+        self._weights = [counts[t] for t in self._types]
         self._cumulative = list(accumulate(self._weights))
+        self._known = frozenset(counts)
         self._chance = chance
+        self._most = max_negatives
+
+    @property
+    def types(self) -> frozenset[str]:
+        """All types that it can draw."""
+        return self._known
 
     def draw(self, positives: Collection[str], random: Random) -> list[str]:
         """The negative types of a passage with these positive types; fewer when the data set has no more."""
         wanted = sum(random.random() < self._chance for _ in positives) if positives else EMPTY_NEGATIVES
+        if self._most is not None:
+            wanted = min(wanted, self._most)
         own = set(positives)
-        left = len(self._types) - len(own.intersection(self._types))
+        left = len(self._types) - len(own & self._known)  # looks at the smaller set only
         drawn: list[str] = []
         while len(drawn) < min(wanted, left):
             kind = self._pick(own, random)

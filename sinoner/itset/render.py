@@ -1,40 +1,84 @@
 """The one renderer: annotations and examples → conversations, for training, evaluation, demo and publishing.
 
-Style ``rait`` writes the paper's strings to the byte; style ``sinoner`` keeps the turns and writes answers and
-examples as JSON.
+Style ``rait`` writes the paper's strings to the byte, ``sinoner`` keeps the turns and writes answers and examples as
+JSON, ``uniner`` has UniversalNER's turns for English (the paper's for Chinese, where UniversalNER has none), examples
+as the paper writes them, and answers in JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Literal
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
-from sinoner.prompts import ConversationPrompt, conversation_prompt
-from sinoner.records import Annotation, Conversation, Entity, Message, Passage
+from sinoner.prompts import conversation_prompt, questions_prompt
+from sinoner.records import Annotation, Conversation, Entity, Lang, Message, Passage
+from sinoner.settings.itset import Mode, Style
 
-Style = Literal["sinoner", "rait"]
+_json = json.JSONEncoder(ensure_ascii=False).encode
+_quoted = (
+    json.encoder.encode_basestring
+)  # what the encoder writes for a string; it alone takes a twentieth of the time
+# Frozen turns are shared between conversations: most turns are one of few (questions, acknowledgements, ``[]``).
+_NOTHING = Message(role="assistant", content="[]", learn=True)
+_QUESTIONS = 1 << 15  # types whose question is kept; more than any data set of the paper's kind has
+_LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
-def training_conversation(
-    annotation: Annotation, types: Sequence[str], examples: Sequence[Annotation], style: Style
-) -> Conversation:
-    """One conversation that asks ``types`` of a passage in this order, with the answers; all answers are learned."""
-    passage = annotation.passage
-    prompt = conversation_prompt(passage.lang)
-    messages = list(_opening(passage, examples, prompt, style))
-    for kind in types:
-        messages.append(Message(role="user", content=prompt.query.replace("{type}", kind)))
-        messages.append(
-            Message(role="assistant", content=answer(annotation.entities, kind, style), learn=True)
+def conversations(
+    annotation: Annotation,
+    types: Sequence[str],
+    examples: Sequence[Annotation],
+    style: Style,
+    mode: Mode,
+) -> tuple[Conversation, ...]:
+    """The training conversations of a passage; all answers are learned.
+
+    Args:
+        annotation: the passage and what is right.
+        types: the types to ask, in this order. Mode ``all`` asks for every entity and does not look at them.
+        examples: shown before the passage, in this order.
+        style: strings and form of the answers; objects (modes ``all`` and ``schema``) are JSON in every style.
+        mode: ``passage`` (one conversation, a turn per type), ``type`` (one conversation per type, with the id
+            of its evaluation query), ``all`` (one question, answered by an object from type to mentions, types in order of
+            first mention), ``schema`` (one question that lists the types, answered by an object with exactly these).
+
+    Returns:
+        No conversation when there is no type to ask.
+    """
+    if not types and mode != "all":
+        return ()
+    passage, entities = annotation.passage, annotation.entities
+    opening = _opening(passage, examples, style)
+    shown = tuple(e.passage.id for e in examples)
+    if mode == "all" or mode == "schema":
+        in_order = _told(entities, in_text_order=True)
+        asked = tuple(in_order) if mode == "all" else tuple(dict.fromkeys(types))
+        question = _question_all(passage.lang) if mode == "all" else _question_schema(passage.lang, asked)
+        told = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
+        messages = (*opening, question, Message(role="assistant", content=told, learn=True))
+        made = Conversation(id=passage.id, messages=messages, passage=passage.id, types=asked, examples=shown)
+        return (made,)
+    by_type = _told(entities, in_text_order=style != "rait")
+    turns = [(_question(kind, passage.lang, style), _answer(by_type.get(kind, ()), style)) for kind in types]
+    if mode == "type":
+        return tuple(
+            Conversation(
+                id=query_id(passage, kind),
+                messages=(*opening, *turn),
+                passage=passage.id,
+                types=(kind,),
+                examples=shown,
+            )
+            for kind, turn in zip(types, turns, strict=True)
         )
-    return Conversation(
-        id=passage.id,
-        messages=tuple(messages),
-        passage=passage.id,
-        types=tuple(types),
-        examples=tuple(e.passage.id for e in examples),
+    messages = (*opening, *(message for turn in turns for message in turn))
+    made = Conversation(
+        id=passage.id, messages=messages, passage=passage.id, types=tuple(types), examples=shown
     )
+    return (made,)
 
 
 def query_conversation(
@@ -45,13 +89,11 @@ def query_conversation(
     gold: Sequence[Entity] | None = None,
 ) -> Conversation:
     """One conversation that asks one type of a passage; it ends with the query, or with the gold answer if given."""
-    prompt = conversation_prompt(passage.lang)
-    messages = list(_opening(passage, examples, prompt, style))
-    messages.append(Message(role="user", content=prompt.query.replace("{type}", kind)))
+    messages = [*_opening(passage, examples, style), _question(kind, passage.lang, style)]
     if gold is not None:
         messages.append(Message(role="assistant", content=answer(gold, kind, style), learn=True))
     return Conversation(
-        id=f"{passage.id}|{kind}",
+        id=query_id(passage, kind),
         messages=tuple(messages),
         passage=passage.id,
         types=(kind,),
@@ -59,29 +101,90 @@ def query_conversation(
     )
 
 
+def query_id(passage: Passage, kind: str) -> str:
+    """The id of the conversation that asks one type of a passage."""
+    return f"{passage.id}|{kind}"
+
+
 def answer(entities: Iterable[Entity], kind: str, style: Style) -> str:
     """The answer that lists the mentions of one type."""
-    own = [e for e in entities if e.type == kind]
-    if style == "rait":  # the reference joins the surfaces unescaped; its models were trained on that
-        return "[" + ", ".join(f'"{s}"' for s in dict.fromkeys(e.surface for e in own)) + "]"
-    ordered = sorted(own, key=lambda e: (e.starts[0], len(e.surface)))
-    return json.dumps(list(dict.fromkeys(e.surface for e in ordered)), ensure_ascii=False)
+    told = _told((e for e in entities if e.type == kind), in_text_order=style != "rait")
+    return _answer(told.get(kind, ()), style).content
 
 
-def _opening(
-    passage: Passage, examples: Sequence[Annotation], prompt: ConversationPrompt, style: Style
-) -> Iterable[Message]:
+def examples_turn(examples: Sequence[Annotation], lang: Lang, style: Style) -> tuple[Message, ...]:
+    """The turn that shows the examples and its acknowledgement; nothing without examples."""
+    if not examples:
+        return ()
+    prompt = conversation_prompt(lang, style)
+    shown = "\n".join(_example(e, prompt.example, style) for e in examples)
+    read = _acknowledged(lang, style).examples
+    return Message(role="user", content=prompt.examples.replace("{examples}", shown)), read
+
+
+class _Acknowledged(NamedTuple):
+    """The turns that say that something was read."""
+
+    examples: Message
+    passage: Message
+
+
+@lru_cache(maxsize=8)
+def _acknowledged(lang: Lang, style: Style) -> _Acknowledged:
+    prompt = conversation_prompt(lang, style)
+    examples, passage = (
+        Message(role="assistant", content=said, learn=True)
+        for said in (prompt.examples_read, prompt.passage_read)
+    )
+    return _Acknowledged(examples, passage)
+
+
+@lru_cache(maxsize=_QUESTIONS)
+def _question(kind: str, lang: Lang, style: Style) -> Message:
+    """The question for one type. Line breaks in a type become spaces, but for ``rait``, whose bytes are given."""
+    said = kind if style == "rait" else _LINE_BREAKS.sub(" ", kind)
+    return Message(role="user", content=conversation_prompt(lang, style).query.replace("{type}", said))
+
+
+@lru_cache(maxsize=8)
+def _question_all(lang: Lang) -> Message:
+    return Message(role="user", content=questions_prompt(lang).all)
+
+
+def _question_schema(lang: Lang, types: Sequence[str]) -> Message:
+    return Message(role="user", content=questions_prompt(lang).schema_.replace("{types}", _json(types)))
+
+
+def _opening(passage: Passage, examples: Sequence[Annotation], style: Style) -> tuple[Message, ...]:
     """The examples turn, if there are any, and the passage turn, each with its acknowledgement."""
-    if examples:
-        shown = "\n".join(_example(e, prompt, style) for e in examples)
-        yield Message(role="user", content=prompt.examples.replace("{examples}", shown))
-        yield Message(role="assistant", content=prompt.examples_read, learn=True)
-    yield Message(role="user", content=prompt.passage.replace("{text}", passage.text))
-    yield Message(role="assistant", content=prompt.passage_read, learn=True)
+    told = conversation_prompt(passage.lang, style).passage.replace("{text}", passage.text)
+    read = _acknowledged(passage.lang, style).passage
+    return (*examples_turn(examples, passage.lang, style), Message(role="user", content=told), read)
 
 
-def _example(annotation: Annotation, prompt: ConversationPrompt, style: Style) -> str:
-    pairs = [{e.surface: e.type} for e in annotation.entities]
-    written = repr(pairs) if style == "rait" else json.dumps(pairs, ensure_ascii=False)
-    before, _, after = prompt.example.partition("{text}")
+def _example(annotation: Annotation, form: str, style: Style) -> str:
+    if style == "sinoner":
+        pairs = ["{" + _quoted(e.surface) + ": " + _quoted(e.type) + "}" for e in annotation.entities]
+        written = ", ".join(pairs).join("[]")
+    else:
+        written = repr([{e.surface: e.type} for e in annotation.entities])
+    before, _, after = form.partition("{text}")
     return before + annotation.passage.text + after.replace("{entities}", written)
+
+
+def _told(entities: Iterable[Entity], in_text_order: bool) -> Mapping[str, Collection[str]]:
+    """The distinct surfaces of each type: as the text has them, else as annotated."""
+    if in_text_order:
+        entities = sorted(entities, key=lambda e: (e.starts[0], len(e.surface)))
+    told: dict[str, dict[str, None]] = {}
+    for entity in entities:
+        told.setdefault(entity.type, {})[entity.surface] = None
+    return told
+
+
+def _answer(surfaces: Collection[str], style: Style) -> Message:
+    if not surfaces:
+        return _NOTHING
+    # The reference joins the surfaces unescaped; its models were trained on that.
+    said = '", "'.join(surfaces).join('""') if style == "rait" else ", ".join(map(_quoted, surfaces))
+    return Message(role="assistant", content=said.join("[]"), learn=True)

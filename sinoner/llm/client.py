@@ -7,6 +7,7 @@ times the processor time, and the raw body is what is kept anyway (``benchmarks/
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -83,7 +84,7 @@ class Client:
             payload = json.dumps(
                 {**json.loads(payload), "model": self.name_of(request.model)}, ensure_ascii=False
             )
-        return await self.post("/chat/completions", payload.encode("utf-8", "replace"))
+        return await self.post(request.path, payload.encode("utf-8", "replace"))
 
     async def post(self, path: str, payload: bytes) -> Answer:
         """Send a body; the whole exchange must end within the time-out.
@@ -149,9 +150,10 @@ class Client:
         return self._session
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a later question opens new ones."""
         if self._session is not None:
-            await self._session.close()
+            session, self._session = self._session, None
+            await session.close()
             await asyncio.sleep(0)  # lets the transports go before the loop does
 
     def openai(self) -> Any:
@@ -182,6 +184,18 @@ def clients(llm: LlmSettings, environ: Mapping[str, str] = os.environ) -> list[C
         (c.endpoint for i, c in enumerate(found) if c.endpoint in [x.endpoint for x in found[:i]]), None
     ):
         raise EndpointError(f"llm.endpoints: {twice} stands there twice")
+    return found
+
+
+def renamed(llm: LlmSettings, environ: Mapping[str, str] = os.environ) -> dict[str, Mapping[str, str]]:
+    """What the models are called at the endpoints of the settings, by address; no key is needed for that.
+
+    An endpoint whose address cannot be told now is left out.
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    for endpoint in llm.endpoints:
+        with contextlib.suppress(EndpointError):
+            found[address(endpoint.base_url, environ)[1]] = endpoint.models
     return found
 
 

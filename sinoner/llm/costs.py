@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -64,13 +64,24 @@ class Costs:
             self._known[key] = None if price is None else (price, factor)
         return self._known[key]
 
-    def total(self, spent: Iterable[Spent], clients: Sequence[Client]) -> Decimal:
-        """The cost of what a ledger holds."""
-        names = {c.endpoint: c for c in clients}
+    def total(
+        self,
+        spent: Iterable[Spent],
+        clients: Sequence[Client],
+        renamed: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Decimal:
+        """The cost of what a ledger holds.
+
+        Args:
+            spent: tokens by model (as in the settings) and endpoint.
+            clients: endpoints, which know what models are called there.
+            renamed: the same of endpoints that are not among them, by address.
+        """
+        names = {**(renamed or {}), **{c.endpoint: c.models for c in clients}}
         return sum(
             (
                 self.of(
-                    s.endpoint, names[s.endpoint].name_of(s.model) if s.endpoint in names else s.model,
+                    s.endpoint, names.get(s.endpoint, {}).get(s.model, s.model),
                     s.prompt_tokens, s.completion_tokens, s.cached_tokens, batch=s.batch,
                 )
                 for s in spent
@@ -103,9 +114,20 @@ def _limited(llm: LlmSettings) -> bool:
 
 
 def account(
-    annotate: AnnotateSettings, llm: LlmSettings, clients: Sequence[Client], spent: Sequence[Spent]
+    annotate: AnnotateSettings,
+    llm: LlmSettings,
+    clients: Sequence[Client],
+    spent: Sequence[Spent],
+    renamed: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Account:
     """The prices and the budget of a run, with what earlier runs in its ledger spent.
+
+    Args:
+        annotate: the limits.
+        llm: the models that are asked now.
+        clients: the endpoints that are asked now.
+        spent: what the ledger holds, whoever was asked.
+        renamed: what models are called at other endpoints, by address.
 
     Raises:
         InputError: ``max_cost`` is no sum of money, or a model has no price and so cannot be held to one.
@@ -125,6 +147,6 @@ def account(
                     f"--max-cost: no price is known for {name} at {client.endpoint}; put it into a price file"
                     " (llm.prices=FILE.yaml, see sinoner estimate --help), or limit the run with --max-tokens"
                 )
-    total = costs.total(spent, clients)
+    total = costs.total(spent, clients, renamed)
     tokens = sum(s.prompt_tokens + s.completion_tokens for s in spent)
     return Account(costs, Budget(limit, annotate.max_tokens, total, tokens), total)

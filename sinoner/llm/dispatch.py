@@ -16,20 +16,18 @@ from sinoner.errors import SinonerError, StoppedError
 from sinoner.llm.attempt import Attempt, answered
 from sinoner.llm.costs import Account
 from sinoner.llm.errors import RETRY, STOP, CallError, Kind
-from sinoner.llm.lanes import Job, Lane, Sent, Task, back_off, choose, failure_of, unusable
+from sinoner.llm.lanes import Job, Lane, Sent, Task, Words, back_off, choose, failure_of, unusable
 from sinoner.llm.ledger import Done, Ledger
 from sinoner.llm.meter import Meter
-from sinoner.llm.request import Heard, Request, read_reply
+from sinoner.llm.request import Heard, Request
 from sinoner.llm.waiting import Waiting
 from sinoner.settings import LlmSettings
 
 # Tasks that the ledger answers to their end are taken this many at a time, so that answers from the network get a turn.
 _REPLAYS = 200
 _TICK = 0.25
-_MANY, _TOGETHER = (
-    32,
-    0.004,
-)  # with so many in flight, what arrives within so many seconds is committed together
+# With so many in flight, what arrives within so many seconds is committed together.
+_MANY, _TOGETHER = 32, 0.004
 
 
 class Hooks(NamedTuple):
@@ -38,10 +36,12 @@ class Hooks(NamedTuple):
     Attributes:
         done: a task ended: its owner, its result, and whether anything was asked for it in this run.
         tell: called several times a second.
+        words: the settings that messages name.
     """
 
     done: Callable[[Any, Any, bool], None]
     tell: Callable[[], None]
+    words: Words = Words()
 
 
 class Dispatcher:
@@ -210,8 +210,8 @@ class Dispatcher:
             if not self._flying and not self._starting and not self._arrived:
                 self.stop(
                     StoppedError(
-                        f"the budget is used up ({self._account.told()}); raise it and run the same command to go on,"
-                        " or add --reparse to write what is answered so far"
+                        f"the budget is used up ({self._account.told()}); raise it and run the same command to go on"
+                        f"{self._hooks.words.partly}"
                     )
                 )
             return False
@@ -246,7 +246,7 @@ class Dispatcher:
             answer = await lane.client.ask(job.request)
             raw = answer.raw
             lane.rates.learn(answer.headers, time.monotonic())
-            reply = read_reply(raw)
+            reply = job.request.reply(raw)
             seconds = time.monotonic() - ticket.sent
             attempt = answered(reply, lane.client.endpoint, seconds, bound=job.request.bound)
             self._arrived.append((sent, attempt, None))
@@ -319,7 +319,7 @@ class Dispatcher:
             if not self._ever and all(
                 x.misses >= self._llm.max_attempts for x in self._lanes if x.serves(job.request)
             ):
-                self._end(unusable(lane, error, self._llm.model))
+                self._end(unusable(lane, error, self._llm.model, self._hooks.words))
         elif kind in STOP:
             lane.limiter.released()
             models: tuple[str, ...] = (job.request.model,)
@@ -328,7 +328,7 @@ class Dispatcher:
             for model in models:
                 lane.closed[model] = error
             if not all(any(x.open_for(m) for x in self._lanes) for m in (job.request.model, *models)):
-                self._end(unusable(lane, error, self._llm.model))
+                self._end(unusable(lane, error, self._llm.model, self._hooks.words))
             else:
                 self._meter.note = f"{lane.client.endpoint} left out: {kind}"
                 if job.request.pin is not None:  # a question to this endpoint only; others will do

@@ -70,6 +70,20 @@ class Sent(NamedTuple):
     reserved: tuple[Decimal, int]
 
 
+class Words(NamedTuple):
+    """How a person changes what is asked, for messages.
+
+    Attributes:
+        model: the setting that names the model.
+        address: the setting that names the endpoint.
+        partly: what else helps when the budget is used up.
+    """
+
+    model: str = "--model"
+    address: str = "--base-url"
+    partly: str = ", or add --reparse to write what is answered so far"
+
+
 def lanes(llm: LlmSettings, clients: Sequence[Client]) -> list[Lane]:
     """The endpoints of the settings with their limits."""
     found = []
@@ -147,13 +161,13 @@ def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
     )
 
 
-def unusable(lane: Lane, error: CallError, model: str | None) -> EndpointError:
+def unusable(lane: Lane, error: CallError, model: str | None, words: Words) -> EndpointError:
     """What is said when no endpoint can be used any more."""
     advice = {
         "auth": f"check the key in {lane.client.key_place}",
         "quota": "top up the account",
-        "model_not_found": f"check --model {model} and --base-url",
-        "unreachable": "check --base-url and that the server is up",
+        "model_not_found": f"check {words.model} {model} and {words.address}",
+        "unreachable": f"check {words.address} and that the server is up",
     }[error.kind]
     told = f"{lane.client.endpoint}: {error.kind}: {error.detail}; {advice}, then run the same command again"
     return EndpointError(told)

@@ -148,6 +148,13 @@ class Ledger:
         ).fetchone()
         return int(row[0])
 
+    def bodies(self, model: str) -> Iterator[tuple[str, str]]:
+        """Key and body of the requests of a model that have an answer and ask about no passage."""
+        yield from self.connection.execute(
+            "SELECT key, body FROM requests WHERE model = ? AND passage = '' AND answer IS NOT NULL ORDER BY id",
+            (model,),
+        )
+
     def attempts(self) -> int:
         """How many attempts were ever made."""
         return int(self.connection.execute("SELECT COUNT(*) FROM attempts").fetchone()[0])

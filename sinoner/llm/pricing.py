@@ -50,6 +50,7 @@ class Price(BaseModel):
         as_of: the day the price was checked.
         source: where it was read.
         batch: factor on the price in batch mode; 1 = no discount, 0.5 = half the price.
+        embeds: it is an embedding model, which answers no questions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +64,7 @@ class Price(BaseModel):
     as_of: date | None = None
     source: str = ""
     batch: Factor = Decimal(1)
+    embeds: bool = False
 
     @model_validator(mode="after")
     def _cached_is_no_dearer(self) -> Price:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,10 +14,11 @@ from sinoner.settings import LlmSettings
 
 # Part of every key: a change of the way keys are made must not find answers made under another way.
 KEY_VERSION = 2
+CHAT = "/chat/completions"
 
 
 class Request(NamedTuple):
-    """One chat completion to ask for.
+    """One question to an endpoint: a chat completion, or what else lies under its address.
 
     Attributes:
         key: SHA-256 of body, endpoint identity and key version, as hex; the identity of the request.
@@ -26,6 +27,8 @@ class Request(NamedTuple):
         passage: id of the passage that it asks to annotate; empty for any other question.
         pin: the one endpoint that may answer it; None for any.
         max_tokens: tokens the answer may have.
+        path: where it is sent, below the endpoint's address.
+        read: how its answer is read; raises ``CallError`` when it is none. None for a chat completion.
     """
 
     key: str
@@ -34,6 +37,16 @@ class Request(NamedTuple):
     passage: str
     pin: str | None
     max_tokens: int
+    path: str = CHAT
+    read: Callable[[str], Reply] | None = None
+
+    def reply(self, raw: str) -> Reply:
+        """Read an answer to it.
+
+        Raises:
+            CallError: it is none.
+        """
+        return (self.read or read_reply)(raw)
 
     @property
     def bound(self) -> tuple[int, int]:
@@ -82,7 +95,7 @@ def request_body(
 def make_request(
     body: Mapping[str, Any], identity: str, passage: str = "", *, sample: int = 0, pin: str | None = None
 ) -> Request:
-    """A request with its key.
+    """A chat completion with its key; for anything else ``path`` and ``read`` are replaced.
 
     Args:
         body: the final body.
@@ -121,9 +134,9 @@ def read_reply(raw: str) -> Reply:
             raw,
             _text(message.get("content")) or (refusal if isinstance(refusal, str) else ""),
             "refused" if refusal else str(choice.get("finish_reason") or "stop"),
-            _count(usage.get("prompt_tokens")),
-            _count(usage.get("completion_tokens")),
-            _count(
+            token_count(usage.get("prompt_tokens")),
+            token_count(usage.get("completion_tokens")),
+            token_count(
                 (cached.get("cached_tokens") if isinstance(cached, dict) else 0)
                 or usage.get("prompt_cache_hit_tokens")
             ),
@@ -132,7 +145,7 @@ def read_reply(raw: str) -> Reply:
         raise CallError("transient", f"the answer is not a chat completion: {raw[:80]!r}") from None
 
 
-def _count(tokens: Any) -> int:
+def token_count(tokens: Any) -> int:
     """A number of tokens that can be added up and kept, whatever the endpoint says."""
     return min(max(int(tokens or 0), 0), 10**9)
 

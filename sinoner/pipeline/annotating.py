@@ -21,9 +21,9 @@ from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking
-    from sinoner.annotate.service import Service
     from sinoner.llm.client import Client
     from sinoner.llm.ledger import Ledger
+    from sinoner.llm.service import Service
 
 
 def _annotate(run: Run, tally: Tally, at: At) -> None:

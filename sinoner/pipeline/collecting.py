@@ -18,10 +18,10 @@ from sinoner.pipeline.tally import Tally
 from sinoner.settings import LlmSettings, Recipe
 
 if TYPE_CHECKING:
-    from sinoner.annotate.service import Service
     from sinoner.llm.client import Client
     from sinoner.llm.ledger import Ledger
     from sinoner.llm.meter import Meter
+    from sinoner.llm.service import Service
 
 T = TypeVar("T")
 
@@ -53,17 +53,19 @@ class Collecting:
             ledger: of the run folder.
             ask: does it.
         """
-        from sinoner.annotate.service import Service
+        from sinoner.llm.client import renamed
         from sinoner.llm.costs import account
         from sinoner.llm.meter import Meter
         from sinoner.llm.pricing import format_money
+        from sinoner.llm.service import Service
 
         say = self.run.screen.say
         if lost := ledger.recover():
             say(
                 f"{self.stage}: {lost} requests were in flight when the last run was killed; they may have been paid"
             )
-        spending = account(self.run.recipe.annotate, llm, found, ledger.spent())
+        recipe = self.run.recipe
+        spending = account(recipe.annotate, llm, found, ledger.spent(), renamed(recipe.llm))
         meter = Meter(
             total=self.total, cost=spending.spent, before=spending.spent, currency=spending.costs.currency
         )

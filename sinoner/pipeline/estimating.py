@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from sinoner import jsonl
 from sinoner.errors import InputError
 from sinoner.pipeline.annotating import asking_of
+from sinoner.pipeline.chunking import CHUNK
 from sinoner.pipeline.collecting import readable
-from sinoner.pipeline.data_stages import CHUNK
 from sinoner.pipeline.manifest import Manifest, fingerprint, hash_inputs
 from sinoner.pipeline.paths import HUMAN, LEDGER, PASSAGES
 from sinoner.pipeline.progress import Screen
@@ -232,5 +232,6 @@ def _costs(
             chosen=id(price) in chosen,
         )
         for price in table.all()
+        if not price.embeds
     ]
     yield from sorted(rows, key=lambda r: (not r.chosen, r.currency, r.online, r.model))

@@ -220,16 +220,13 @@ def _encoder(recipe: Recipe, lang: Lang) -> Encode:
 
     def first_loaded(texts: Sequence[str]) -> Any:
         nonlocal encode
-        if encode is None:
-            from sinoner.retrieve.embed import embedder
+        from sinoner.retrieve.embed import embedder
 
-            try:
-                encode = embedder(recipe.retrieve, lang).encode
-            except SinonerError as error:
-                raise InputError(
-                    f"{error}; or give --no-embed to go by the table of synonyms alone"
-                ) from None
-        return encode(texts)
+        try:
+            encode = encode or embedder(recipe.retrieve, lang).encode
+            return encode(texts).vectors
+        except SinonerError as error:
+            raise InputError(f"{error}; or give --no-embed to go by the table of synonyms alone") from None
 
     return first_loaded
 

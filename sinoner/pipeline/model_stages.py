@@ -7,17 +7,25 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sinoner import jsonl, resources
 from sinoner.errors import InputError
-from sinoner.pipeline.data_stages import split
+from sinoner.pipeline import pools as sources
 from sinoner.pipeline.decontaminating import unchecked
 from sinoner.pipeline.paths import CONTAMINATION, DECONTAMINATED, TRAIN, VALIDATION
+from sinoner.pipeline.pools import OWN, Pools
 from sinoner.pipeline.progress import At
+from sinoner.pipeline.retrieving import entry, serve, settings_of
+from sinoner.pipeline.splitting import LANGS, split
 from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
-from sinoner.records import Annotation, Conversation, Prediction, Score
+from sinoner.records import Annotation, Conversation, Lang, Prediction, Score
+from sinoner.retrieve.choose import Entry
+from sinoner.settings import Recipe, RetrieveSettings
+
+if TYPE_CHECKING:
+    from sinoner.corpus.gold import Gold
 
 ADAPTER = "adapter"
 LOSSES = "losses.json"
@@ -99,6 +107,8 @@ def _gold_paths(run: Run) -> list[Path]:
         )
     if (compared := run.folder / CONTAMINATION).exists():  # the summary says which benchmarks were compared
         paths.append(compared)
+    if any(run.recipe.evaluate.examples):
+        paths += sources.files(retrieval(run.recipe))
     return paths + [p for b in run.recipe.evaluate.benchmarks if (p := Path(b)).exists()]
 
 
@@ -121,7 +131,7 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
     per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))
     at(per_setting * len(settings.models) * len(settings.examples), "")
-    examples = _examples(run, samples) if any(settings.examples) else [{} for _ in samples]
+    examples = _examples(run, golds, samples, at) if any(settings.examples) else [{} for _ in samples]
     scores: list[Score] = []
     for model in settings.models:
         generator = _generator(run, model)
@@ -149,21 +159,35 @@ def _sample(annotations: Sequence[Annotation], limit: int | None, seed: int) -> 
     return [annotations[i] for i in chosen]
 
 
-def _examples(run: Run, samples: Sequence[Sequence[Annotation]]) -> list[dict[str, list[Annotation]]]:
-    """The retrieved examples of every gold passage, from the training annotations of its language.
+def _examples(
+    run: Run, golds: Sequence[Gold], samples: Sequence[Sequence[Annotation]], at: At
+) -> list[dict[str, list[Annotation]]]:
+    """The retrieved examples of every gold passage, from the pools, in its language.
 
-    All benchmarks are looked up together, so that the pool is embedded once.
+    All benchmarks of a language are looked up together, so that its pool is embedded once.
     """
-    from sinoner.retrieve.strategy import retrieve
+    settings = retrieval(run.recipe)
+    parts = split(run)
+    queries: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
+    for n, (gold, sample) in enumerate(zip(golds, samples, strict=True)):
+        for annotation in sample:  # the types asked are known; those of its entities are not
+            passage = annotation.passage
+            queries[passage.lang].append(Entry(f"{n}/{passage.id}", passage.text, gold.types))
+    found: dict[str, list[Annotation]] = {}
+    with Pools(run, parts, settings) as pools:
+        for lang in LANGS:
+            own = (pools[i] for i in parts.train) if OWN in settings.pools and queries[lang] else ()
+            pool = [entry(a) for a in own if a.passage.lang == lang]
+            pool += map(entry, pools.of(lang))
+            for x in serve(run, lang, queries[lang], pool, settings, at).neighbours if queries[lang] else ():
+                found[x.id] = [pools[i] for i in x.neighbours]
+    return [{a.passage.id: found[f"{n}/{a.passage.id}"] for a in s} for n, s in enumerate(samples)]
 
-    train, _ = split(run)
-    pool = {a.passage.id: a for a in train}
-    queries = [
-        a.passage.model_copy(update={"id": f"{n}/{a.passage.id}"}) for n, s in enumerate(samples) for a in s
-    ]
-    found = retrieve(queries, [a.passage for a in train], run.recipe.retrieve, run.recipe.seed)
-    by_id = {x.id: [pool[i] for i in x.neighbours] for x in found}
-    return [{a.passage.id: by_id[f"{n}/{a.passage.id}"] for a in s} for n, s in enumerate(samples)]
+
+def retrieval(recipe: Recipe) -> RetrieveSettings:
+    """How examples are found when evaluating."""
+    own = {"strategy": recipe.evaluate.strategy, "pools": recipe.evaluate.pools}
+    return recipe.retrieve.model_copy(update={k: v for k, v in own.items() if v is not None})
 
 
 def _generator(run: Run, model: str) -> Any:
@@ -235,11 +259,11 @@ EVALUATE = Stage(
     name="evaluate",
     inputs=_gold_paths,
     settings=lambda r: {
-        **r.evaluate.model_dump(mode="json", exclude={"benchmarks", "batch_size"}),
+        **r.evaluate.model_dump(mode="json", exclude={"benchmarks", "batch_size", "pools"}),
         "benchmarks": [b if not Path(b).exists() else Path(b).name for b in r.evaluate.benchmarks],
         "base": r.train.base,
         "style": r.it_set.style,
-        "retrieve": r.retrieve.model_dump(mode="json", exclude={"batch_size"}),
+        "retrieve": settings_of(retrieval(r)),
     },
     outputs=(SUMMARY,),
     work=_evaluate,

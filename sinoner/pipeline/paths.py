@@ -21,6 +21,8 @@ FILTERED = "filtered.jsonl"
 VERIFIED = "verified.jsonl"
 DECONTAMINATED = "decontaminated.jsonl"
 NEIGHBOURS = "neighbours.jsonl"
+VECTORS = "retrieval/vectors"
+WORDS = "retrieval/words.{lang}.jsonl"
 IT_SET = "it_set"
 TRAIN = f"{IT_SET}/train.conversations.jsonl"
 VALIDATION = f"{IT_SET}/validation.conversations.jsonl"
@@ -33,6 +35,7 @@ AGREEMENT = f"{QUALITY}/agreement.json"
 DISAGREEMENTS = f"{QUALITY}/disagreements.jsonl"
 GOLD = f"{QUALITY}/gold.json"
 CONTAMINATION = f"{QUALITY}/decontamination.json"
+EXAMPLES = f"{QUALITY}/examples.json"
 
 
 def is_run(folder: Path) -> bool:

@@ -11,13 +11,15 @@ from sinoner.errors import BelowRequirementError, InputError, StoppedError
 from sinoner.pipeline import (
     against_gold,
     annotating,
-    data_stages,
+    building,
+    chunking,
     decontaminating,
     filtering,
     gold_scores,
     model_stages,
     publishing,
     reporting,
+    retrieving,
     verifying,
 )
 from sinoner.pipeline.manifest import Manifest
@@ -27,14 +29,14 @@ from sinoner.pipeline.stages import Options, Run, Stage, locked, perform, plural
 from sinoner.settings import Recipe
 
 STAGES: tuple[Stage, ...] = (
-    data_stages.CHUNK,
+    chunking.CHUNK,
     annotating.ANNOTATE,
     filtering.FILTER,
     verifying.VERIFY,
     against_gold.GOLD,
     decontaminating.DECONTAMINATE,
-    data_stages.RETRIEVE,
-    data_stages.BUILD,
+    retrieving.RETRIEVE,
+    building.BUILD,
     model_stages.FINETUNE,
     model_stages.EVALUATE,
     publishing.PUBLISH,

@@ -20,8 +20,8 @@ from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking
-    from sinoner.annotate.service import Service
     from sinoner.annotate.verify import BetterTypes, Judged
+    from sinoner.llm.service import Service
 
 
 def _verify(run: Run, tally: Tally, at: At) -> None:

@@ -20,13 +20,13 @@ import yaml
 
 from sinoner import jsonl
 from sinoner.errors import EndpointError, InputError, StoppedError
+from sinoner.parquet import ROWS, conversation_row, conversation_schema
 from sinoner.publish import card as cards
 from sinoner.publish import markdown as md
 from sinoner.records import Annotation, Conversation
 
 Kind = Literal["dataset", "model"]
 
-_BATCH = 1000  # rows of a row group: what is held in memory at once
 _LOGIN = "run `hf auth login` or set HF_TOKEN"
 _REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
 # Nothing else of an adapter folder is published: no optimizer states, no pickles, no generated README.
@@ -55,7 +55,7 @@ def write_dataset(
     """
     with _replaced(folder) as part:
         for split, conversations in splits.items():
-            rows = (_conversation_row(c) for c in conversations)
+            rows = (conversation_row(c) for c in conversations)
             _write_parquet(part / "data", split, rows, _features("conversation"))
         rows = (_annotation_row(a) for a in annotations or ())
         _write_parquet(part / cards.ANNOTATIONS, cards.ANNOTATIONS_SPLIT, rows, _features("annotation"))
@@ -259,21 +259,7 @@ def _features(kind: Literal["conversation", "annotation"]) -> Any:
         return Features(
             {"id": string, "text": string, "lang": string, "entities": List(entity), "by": string}
         )
-    message = {"role": string, "content": string}
-    strings = List(string)
-    return Features(
-        {"id": string, "messages": List(message), "passage": string, "types": strings, "examples": strings}
-    )
-
-
-def _conversation_row(conversation: Conversation) -> dict[str, Any]:
-    return {
-        "id": conversation.id,
-        "messages": [{"role": m.role, "content": m.content} for m in conversation.messages],
-        "passage": conversation.passage,
-        "types": list(conversation.types),
-        "examples": list(conversation.examples),
-    }
+    return Features.from_arrow_schema(conversation_schema())
 
 
 def _annotation_row(annotation: Annotation) -> dict[str, Any]:
@@ -294,14 +280,14 @@ def _write_parquet(folder: Path, split: str, rows: Iterator[dict[str, Any]], fea
     import pyarrow.parquet as pq
     from datasets import Dataset
 
-    batch = list(islice(rows, _BATCH))
+    batch = list(islice(rows, ROWS))
     if not batch:
         return
     folder.mkdir(exist_ok=True)
     with pq.ParquetWriter(folder / f"{split}-00000-of-00001.parquet", features.arrow_schema) as writer:
         while batch:
             writer.write_table(Dataset.from_list(batch, features=features).with_format("arrow")[:])
-            batch = list(islice(rows, _BATCH))
+            batch = list(islice(rows, ROWS))
 
 
 def _check_configs(folder: Path, card: str) -> None:

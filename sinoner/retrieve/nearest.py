@@ -1,59 +1,80 @@
-"""Exact nearest neighbours by cosine, through FAISS."""
+"""Nearest neighbours by cosine: exact, or above a stated size approximate with a measured recall."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sinoner.errors import InputError, MissingExtraError
+import numpy as np
+import numpy.typing as npt
+
+from sinoner.errors import InputError
 
 if TYPE_CHECKING:
-    from sinoner.retrieve.embed import Vectors
+    Vectors = npt.NDArray[np.float32]
+    Rows = npt.NDArray[np.int64]
+
+Index = Literal["auto", "exact", "ivf", "hnsw"]
+
+
+class Found(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        rows: rows of the pool, best first, shape ``(n, k)``; -1 where there are no more.
+        scores: their inner products, shape ``(n, k)``; -inf where there are no more.
+        method: how was searched, for people.
+        recall: share of the true neighbours found, measured on a sample; 1 for exact search.
+    """
+
+    rows: Rows
+    scores: Vectors
+    method: str = "exact"
+    recall: float = 1.0
 
 
 def nearest(
-    queries: Vectors, query_ids: Sequence[str], pool: Vectors, pool_ids: Sequence[str], k: int
-) -> list[list[tuple[str, float]]]:
-    """The ``k`` pool entries most similar to each query, best first; ties go to the smaller id.
+    queries: Vectors, pool: Vectors, k: int, index: Index = "exact", exact_up_to: int = 200_000
+) -> Found:
+    """The ``k`` pool rows most similar to each query, best first; ties go to the smaller row.
 
-    An entry with the query's own id is never among them. When the pool has fewer entries, all are returned.
+    Sort the pool by id, and ties go to the smaller id. A query that stands in the pool finds itself as well. When the
+    pool has fewer than ``k`` rows, all are returned.
 
     Args:
-        queries: shape ``(n, dim)``, rows of length 1.
-        query_ids: ids of the queries.
+        queries: shape ``(n, dim)``, rows of length 1; hand in the pool itself for half the work.
         pool: shape ``(m, dim)``, rows of length 1.
-        pool_ids: ids of the pool entries.
         k: neighbours wanted.
-
-    Returns:
-        For each query, (id, cosine) pairs.
+        index: how to search; ``auto`` is exact up to ``exact_up_to`` pool rows, else inverted lists (IVF).
+        exact_up_to: rows of the pool.
 
     Raises:
         InputError: the vectors are not finite or differ in dimension.
         MissingExtraError: FAISS is not installed.
     """
-    if k == 0 or not pool_ids or not query_ids:
-        return [[] for _ in query_ids]
+    from sinoner.retrieve.approximate import approximate
+    from sinoner.retrieve.exact import exact
+
+    k = min(k, len(pool))
+    if k <= 0 or not len(queries):
+        empty = np.empty((len(queries), 0))
+        return Found(empty.astype(np.int64), empty.astype(np.float32))
+    _check(queries, pool)
+    pool = np.ascontiguousarray(pool, dtype=np.float32) if queries is not pool else pool
+    if index == "auto":
+        index = "exact" if len(pool) <= exact_up_to else "ivf"
+    if index == "exact":
+        return Found(*exact(queries, pool, k))
+    return Found(*approximate(queries, pool, k, index))
+
+
+def _check(queries: Vectors, pool: Vectors) -> None:
     if queries.shape[1] != pool.shape[1]:
         raise InputError(
             f"vectors of {queries.shape[1]} and {pool.shape[1]} dimensions; embed both with one model"
         )
-    import numpy as np
-
-    if not (np.isfinite(queries).all() and np.isfinite(pool).all()):
-        raise InputError("the embedder gave vectors that are not finite numbers; check the embedding model")
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtraError("faiss (retrieve.strategy: nn)", "retrieve") from None
-    index = faiss.IndexFlatIP(pool.shape[1])
-    index.add(np.ascontiguousarray(pool))
-    scores, rows = index.search(np.ascontiguousarray(queries), min(k + 2, len(pool_ids)))
-    found: list[list[tuple[str, float]]] = []
-    for query, own, row, score in zip(queries, query_ids, rows.tolist(), scores.tolist(), strict=True):
-        if len(row) == k + 2 and score[-1] == score[-2]:  # which of equals FAISS cuts off is not said
-            score = (pool @ query).tolist()
-            row = range(len(pool_ids))
-        hits = [(pool_ids[i], s) for i, s in zip(row, score, strict=True) if pool_ids[i] != own]
-        found.append(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
-    return found
+    for vectors in (pool,) if queries is pool else (pool, queries):
+        for low in range(0, len(vectors), 8192):  # in blocks: isfinite makes a copy
+            if not np.isfinite(vectors[low : low + 8192]).all():
+                raise InputError(
+                    "the embedder gave vectors that are not finite numbers; check the embedding model"
+                )

@@ -1,64 +1,226 @@
-"""Which examples a passage gets: the nearest, random ones, or none."""
+"""Which examples a passage gets, within one language. The strategies are the paper's, and three more (``choose``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
+from typing import TYPE_CHECKING, NamedTuple
 
-from sinoner.records import Lang, Neighbours, Passage
-from sinoner.retrieve.embed import embedder
-from sinoner.retrieve.nearest import nearest
+import numpy as np
+import numpy.typing as npt
+
+from sinoner.records import Neighbours
+from sinoner.retrieve import choose
+from sinoner.retrieve.choose import Candidates, Chosen, Entry
+from sinoner.retrieve.nearest import Found, nearest
 from sinoner.settings import RetrieveSettings
+
+if TYPE_CHECKING:
+    from sinoner.retrieve.bm25 import Bm25
+
+    Vectors = npt.NDArray[np.float32]
+    Rows = npt.NDArray[np.int64]
+
+WITH_BM25 = ("nn_bm25", "diverse_nn_bm25", "diverse_nn_bm25_rank", "hybrid")
+# Queries whose candidates are chosen from at once.
+_BLOCK = 1024
+
+
+class Tools(NamedTuple):
+    """What the caller does for the strategies.
+
+    Attributes:
+        encode: texts → vectors of length 1, shape ``(n, dim)``.
+        words: texts → words without stop words.
+    """
+
+    encode: Callable[[Sequence[str]], Vectors]
+    words: Callable[[Sequence[str]], list[list[str]]]
+
+
+class Pool:
+    """Passages that may be examples, sorted by id, each text once: of equal texts the smallest id stays.
+
+    Attributes:
+        entries: the passages.
+        duplicates: how many were left out because their text stands there already.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries: list[Entry] = []
+        self._texts: dict[str, int] = {}
+        for entry in sorted(entries, key=lambda e: e.id):
+            if entry.text not in self._texts:
+                self._texts[entry.text] = len(self.entries)
+                self.entries.append(entry)
+        self.duplicates = len(entries) - len(self.entries)
+        self._ids = {entry.id: row for row, entry in enumerate(self.entries)}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def row(self, text: str) -> int:
+        """The row of a text; -1 when it is not there."""
+        return self._texts.get(text, -1)
+
+    def own(self, query: Entry) -> tuple[int, int]:
+        """The rows that are no examples for a query: that of its text and that of its id; -1 when there is none."""
+        return self.row(query.text), self._ids.get(query.id, -1)
+
+
+class Retrieved(NamedTuple):
+    """The examples of all queries, and how they were found.
+
+    Attributes:
+        neighbours: one record per query, in the order of the queries.
+        below: examples that were found and left out because of their BM25 score.
+        method: how the nearest were searched; empty when they were not.
+        recall: share of the true nearest found, measured; 1 for exact search.
+    """
+
+    neighbours: list[Neighbours]
+    below: int = 0
+    method: str = ""
+    recall: float = 1.0
 
 
 def retrieve(
-    queries: Sequence[Passage], pool: Sequence[Passage], settings: RetrieveSettings, seed: int
-) -> Iterator[Neighbours]:
-    """The examples of every query, found in the pool of its language; a passage is never its own example.
+    queries: Sequence[Entry], pool: Pool, settings: RetrieveSettings, seed: int, tools: Tools
+) -> Retrieved:
+    """The examples of every query. A passage is never its own example, nor one with the same text.
+
+    The result for a query depends on the query, the pool, the settings and the seed, not on the other queries.
 
     Args:
         queries: passages that want examples.
         pool: passages that may serve.
-        settings: strategy, k and embedder.
-        seed: seed of the random strategy; every passage has its own stream.
+        settings: strategy, k, candidates, threshold and the like.
+        seed: seed of random choices; every passage has its own stream (seed and id).
+        tools: embedder and words.
 
-    Returns:
-        One record per query, in input order.
+    Raises:
+        InputError: the vectors are unusable.
+        MissingExtraError: a library is not installed.
     """
-    found: dict[str, Neighbours] = {}
-    langs: list[Lang] = ["zh", "en"]
-    for lang in langs:
-        wanted = [p for p in queries if p.lang == lang]
-        own = [p for p in pool if p.lang == lang]
-        for neighbours in _retrieve(wanted, own, settings, seed, lang) if wanted else ():
-            found[neighbours.id] = neighbours
-    for passage in queries:
-        yield found[passage.id]
-
-
-def _retrieve(
-    queries: Sequence[Passage], pool: Sequence[Passage], settings: RetrieveSettings, seed: int, lang: Lang
-) -> Iterator[Neighbours]:
-    if settings.strategy == "none" or settings.k == 0 or not pool:
-        for passage in queries:
-            yield Neighbours(id=passage.id)
-        return
-    if settings.strategy == "random":
-        ids = sorted(p.id for p in pool)
-        for passage in queries:
-            others = [i for i in ids if i != passage.id]
-            chosen = Random(f"{seed}:{passage.id}").sample(others, min(settings.k, len(others)))
-            yield Neighbours(id=passage.id, neighbours=tuple(chosen))
-        return
-    model = embedder(settings, lang)
-    texts = {p.id: p.text for p in [*pool, *queries]}  # what is both in the pool and asked is embedded once
-    row = {identifier: i for i, identifier in enumerate(texts)}
-    vectors = model.encode(list(texts.values()))
-    wanted, own = [p.id for p in queries], [p.id for p in pool]
-    hits = nearest(vectors[[row[i] for i in wanted]], wanted, vectors[[row[i] for i in own]], own, settings.k)
-    for passage, hit in zip(queries, hits, strict=True):
-        yield Neighbours(
-            id=passage.id,
-            neighbours=tuple(i for i, _ in hit),
-            cosine=tuple(round(min(s, 1.0), 6) for _, s in hit),
+    strategy, k = settings.strategy, min(settings.k, len(pool))
+    if strategy == "none" or k == 0 or not queries:
+        return Retrieved([Neighbours(id=q.id) for q in queries])
+    near: Sequence[int] = range(len(queries))
+    if strategy in ("random", "mixed"):
+        share = 0.0 if strategy == "random" else settings.nn_share
+        near = [i for i, q in enumerate(queries) if Random(f"nn:{seed}:{q.id}").random() < share]
+    chosen: list[Neighbours] = (
+        [_random(q, pool, k, seed) for q in queries] if len(near) < len(queries) else []
+    )
+    if not near:
+        return Retrieved(chosen)
+    search = _Search([queries[i] for i in near], pool, settings, tools)
+    below, found = 0, chosen or [Neighbours(id=q.id) for q in queries]
+    for i, pick in zip(near, search.choices(seed), strict=True):
+        below += pick.below
+        found[i] = Neighbours(
+            id=queries[i].id,
+            neighbours=tuple(pool.entries[row].id for row in pick.rows),
+            cosine=tuple(round(min(max(float(s), -1.0), 1.0), 6) for s in pick.cosine),
+            bm25=tuple(round(float(s), 6) for s in pick.bm25),
         )
+    return Retrieved(found, below, search.found.method, search.found.recall)
+
+
+def _random(query: Entry, pool: Pool, k: int, seed: int) -> Neighbours:
+    own = pool.own(query)
+    drawn = Random(f"{seed}:{query.id}").sample(range(len(pool)), min(k + 2, len(pool)))
+    rows = [row for row in drawn if row not in own][:k]
+    return Neighbours(id=query.id, neighbours=tuple(pool.entries[row].id for row in rows))
+
+
+class _Search:
+    """The nearest passages of some queries, and the choice among them."""
+
+    def __init__(
+        self, queries: Sequence[Entry], pool: Pool, settings: RetrieveSettings, tools: Tools
+    ) -> None:
+        self._queries, self._pool, self._settings = queries, pool, settings
+        few = settings.strategy in ("nn", "nn_bm25", "mixed")
+        self._wanted = settings.k if few else max(settings.k, settings.candidates)
+        texts = [e.text for e in pool.entries]
+        self._vectors = np.ascontiguousarray(tools.encode(texts), dtype=np.float32)
+        own = np.array([pool.row(q.text) for q in queries])
+        inside = own >= 0
+        if settings.query_instruction:  # a text that asks has another vector then
+            inside[:] = False
+        outside = [
+            settings.query_instruction + q.text for q, known in zip(queries, inside, strict=True) if not known
+        ]
+        strangers = np.asarray(tools.encode(outside), dtype=np.float32) if outside else self._vectors[:0]
+        self._asked = np.empty((len(queries), self._vectors.shape[1]), dtype=np.float32)
+        self._asked[inside] = self._vectors[own[inside]]
+        self._asked[~inside] = strangers
+        self.found = self._near(own, inside)
+        self._words: list[list[str]] = []
+        self._bm25: Bm25 | None = None
+        if settings.strategy in WITH_BM25:
+            from sinoner.retrieve.bm25 import Bm25
+
+            self._bm25 = Bm25(tools.words(texts), settings.bm25)
+            self._words = tools.words([q.text for q in queries])
+
+    def _near(self, own: Rows, inside: npt.NDArray[np.bool_]) -> Found:
+        """Two more than wanted: the query's own text and id may be among them."""
+        settings, pool = self._settings, self._vectors
+        k = min(self._wanted + 2, len(pool))
+        rows = np.empty((len(own), k), dtype=np.int64)
+        scores = np.empty((len(own), k), dtype=np.float32)
+        result = Found(rows, scores)
+        asked = len(np.unique(own[inside]))
+        if 2 * asked > len(pool):  # most of the pool asks: its symmetry saves half the work
+            result = nearest(pool, pool, k, settings.index, settings.exact_up_to)
+            rows[inside], scores[inside] = result.rows[own[inside]], result.scores[own[inside]]
+        else:
+            inside = np.zeros_like(inside)
+        if not inside.all():
+            other = nearest(self._asked[~inside], pool, k, settings.index, settings.exact_up_to)
+            rows[~inside], scores[~inside] = other.rows, other.scores
+            result = min(result, other, key=lambda f: f.recall) if inside.any() else other
+        return Found(rows, scores, result.method, result.recall)
+
+    def choices(self, seed: int) -> Iterator[Chosen]:
+        """What each query gets."""
+        for low in range(0, len(self._queries), _BLOCK):
+            some = range(low, min(low + _BLOCK, len(self._queries)))
+            candidates = [self._candidates(i) for i in some]
+            if self._bm25 is not None:
+                self._score(some, candidates)
+            for i, mine in zip(some, candidates, strict=True):
+                yield choose.choose(self._queries[i], mine, self._pool.entries, self._settings, seed)
+
+    def _candidates(self, i: int) -> Candidates:
+        rows, cosine = self.found.rows[i], self.found.scores[i]
+        first, second = self._pool.own(self._queries[i])
+        kept = (rows != first) & (rows != second) & (rows >= 0)
+        rows, cosine = rows[kept][: self._wanted], cosine[kept][: self._wanted]
+        return Candidates(rows, cosine, self._vectors if self._settings.strategy == "mmr" else None)
+
+    def _score(self, some: range, candidates: list[Candidates]) -> None:
+        """Add BM25 scores to the candidates; ``hybrid`` also adds the best of the whole pool by BM25."""
+        assert self._bm25 is not None
+        words = [self._words[i] for i in some]
+        if self._settings.strategy == "hybrid":
+            for n, (rows, _) in enumerate(self._bm25.top(words, self._wanted + 2)):
+                own = self._pool.own(self._queries[some[n]])
+                best = rows[~np.isin(rows, own)][: self._wanted]
+                mine = candidates[n]
+                more = best[~np.isin(best, mine.rows)]
+                cosine = np.vecdot(self._vectors[more], self._asked[some[n]])
+                candidates[n] = mine._replace(
+                    rows=np.concatenate([mine.rows, more]),
+                    cosine=np.concatenate([mine.cosine, cosine]),
+                    by_bm25=best,
+                )
+        width = max((len(c.rows) for c in candidates), default=0)
+        rows = np.full((len(candidates), max(width, 1)), -1, dtype=np.int64)
+        for n, mine in enumerate(candidates):
+            rows[n, : len(mine.rows)] = mine.rows
+        scores = self._bm25.scores_many(words, rows)
+        for n, mine in enumerate(candidates):
+            candidates[n] = mine._replace(bm25=scores[n, : len(mine.rows)])

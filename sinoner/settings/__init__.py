@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from sinoner.settings.filter import RULE_NAMES, STOP_TYPES, FilterSettings, RuleName
+from sinoner.settings.itset import ItSetSettings
 from sinoner.settings.llm import EndpointSettings, LlmSettings
+from sinoner.settings.retrieve import RetrieveSettings, Strategy
 from sinoner.settings.section import Section, listed, named
 
 __all__ = [
@@ -123,42 +125,6 @@ class AnnotateSettings(Section):
     batch_poll: float = Field(30.0, gt=0, description="batch: seconds between two looks")
 
 
-class RetrieveSettings(Section):
-    """How examples are found."""
-
-    strategy: Literal["nn", "random", "none"] = Field(
-        "nn", description="nearest neighbours, random, or no examples"
-    )
-    k: int = Field(2, ge=0, description="examples per passage")
-    embedder: Literal["bge", "e5-mini"] = Field(
-        "bge", description="bge (FlagEmbedding) or e5-mini (bundled model, offline)"
-    )
-    model_zh: str = Field("BAAI/bge-large-zh-v1.5", description="bge: hub id or folder for Chinese")
-    model_en: str = Field("BAAI/bge-large-en-v1.5", description="bge: hub id or folder for English")
-    batch_size: int = Field(64, ge=1, description="texts per embedding batch")
-
-
-class ItSetSettings(Section):
-    """How conversations are made."""
-
-    style: Literal["sinoner", "rait"] = Field(
-        "sinoner",
-        description="sinoner (answers and examples in JSON) or rait (the paper's strings to the byte)",
-    )
-    validation: float = Field(0.1, ge=0, lt=1, description="share of documents set aside for validation")
-    negatives: float = Field(0.5, ge=0, le=1, description="chance per positive type to add one negative type")
-    plain: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of conversations left without examples, so that the model answers without, too",
-    )
-    size: int | None = Field(None, ge=1, description="train on a random subset of this many passages")
-    keep_empty: bool = Field(
-        False, description="keep passages without entities as conversations of negative types only"
-    )
-
-
 class TrainSettings(Section):
     """LoRA fine-tuning. The defaults are the paper's."""
 
@@ -193,6 +159,12 @@ class EvaluateSettings(Section):
     )
     models: tuple[Literal["base", "tuned"], ...] = Field(("base", "tuned"), description="models to score")
     examples: tuple[bool, ...] = Field((False, True), description="score without and with retrieved examples")
+    strategy: Strategy | None = Field(
+        None, description="how examples are found when evaluating; default retrieve.strategy"
+    )
+    pools: Annotated[tuple[str, ...] | None, BeforeValidator(listed)] = Field(
+        None, description="where they come from; default retrieve.pools"
+    )
     limit: int | None = Field(None, ge=1, description="passages per benchmark, sampled by the seed")
     batch_size: int = Field(16, ge=1, description="queries per forward pass")
     max_new_tokens: int = Field(256, ge=1, description="tokens an answer may have")

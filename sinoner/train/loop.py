@@ -123,9 +123,7 @@ def _encode_all(
             continue
         ids, labels, dropped = encoded
         if dropped:
-            detail = (
-                f"the last {dropped} of {len(conversation.types)} queries do not fit into {cutoff} tokens"
-            )
+            detail = f"the last {dropped} queries do not fit into {cutoff} tokens"
             rejects.append(
                 Reject(id=conversation.id, stage=STAGE, reason="queries_dropped", detail=detail, unit="query")
             )

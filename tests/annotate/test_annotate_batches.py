@@ -18,13 +18,13 @@ from fault_server import FaultServer
 from sinoner import jsonl
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.batches import collect_in_batches
-from sinoner.annotate.service import Service
 from sinoner.errors import EndpointError, InputError, StoppedError
 from sinoner.llm.batch import in_chunks
 from sinoner.llm.client import Client, clients
 from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.meter import Meter
+from sinoner.llm.service import Service
 from sinoner.records import Annotation, Reject
 from sinoner.settings import LlmSettings
 

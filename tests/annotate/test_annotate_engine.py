@@ -394,10 +394,10 @@ def test_what_nobody_was_asked_about_is_said_so(tmp_path):
 def test_the_engine_as_one_stage(tmp_path):
     from asking import ENVIRON
 
-    from sinoner.annotate.service import Service
     from sinoner.llm.client import clients
     from sinoner.llm.costs import account
     from sinoner.llm.meter import Meter
+    from sinoner.llm.service import Service
 
     with (
         ChatServer({TEXT: answer('[{"王明": "人名"}, {"李红": "人名"}]')}) as server,
@@ -464,7 +464,7 @@ import sys
 from pathlib import Path
 from asking import Annotating, numbered
 from sinoner.annotate.engine import collect
-from sinoner.annotate.service import Service
+from sinoner.llm.service import Service
 from sinoner.llm.client import clients
 from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger

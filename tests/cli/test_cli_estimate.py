@@ -22,9 +22,8 @@ from sinoner.settings import AnnotateSettings
 
 TEXTS = ["王明在上海。", "Marie Curie was born in Warsaw.", "好雨知时节，当春乃发生。" * 9]
 ENCODING = bpe_openai.get_encoding("o200k_base")
-TABLE = yaml.safe_load((resources.data_root() / "data_recipes/prices/prices.yaml").read_text("utf-8"))[
-    "prices"
-]
+PRICES = resources.data_root() / "data_recipes/prices/prices.yaml"
+TABLE = [x for x in yaml.safe_load(PRICES.read_text("utf-8"))["prices"] if not x.get("embeds")]
 NOBODY = "http://127.0.0.1:9/v1"
 
 

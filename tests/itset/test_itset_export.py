@@ -7,11 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner import jsonl
-from sinoner.itset.export import dataset_info, json_array, messages, sharegpt
+from sinoner.itset.export import (
+    ConversationWriter,
+    array_end,
+    array_mark,
+    dataset_info,
+    json_array,
+    messages,
+    sharegpt,
+)
 from sinoner.records import Conversation, Message
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -24,6 +32,54 @@ def conversation(n: int = 0, system: bool = False) -> Conversation:
         Message(role="assistant", content='["a\\"b"]', learn=True),
     )
     return Conversation(id=f"c{n}", messages=turns, passage="p#0", types=("类",))
+
+
+# What JSON escapes, what only looks as if, and what is longer than one UTF-16 unit.
+ODD = "".join(map(chr, range(0x21))) + '"\\/\x7f\x80\x85\xa0\u2028\u2029\ufeff\ufffd\uffff😀𠮷👨\u200d👩'
+TURN = st.builds(
+    Message,
+    role=st.sampled_from(["system", "user", "assistant"]),
+    content=st.text() | st.text(ODD),
+    learn=st.booleans(),
+)
+CONVERSATION = st.builds(
+    Conversation,
+    id=st.text() | st.text(ODD),
+    messages=st.lists(TURN, min_size=1, max_size=4).map(tuple),
+    passage=st.text(),
+    types=st.lists(st.text(ODD), max_size=3).map(tuple),
+    examples=st.lists(st.text(ODD), max_size=2).map(tuple),
+)
+
+
+@given(st.lists(CONVERSATION, max_size=4))
+def test_the_bytes_are_those_of_the_libraries(conversations: list[Conversation]) -> None:
+    write = ConversationWriter().write  # one for all: what it remembers of one must not show in another
+    written = [write(c) for c in [*conversations, *conversations]]
+    for conversation, made in zip([*conversations, *conversations], written, strict=True):
+        assert made.record == conversation.model_dump_json().encode() + b"\n"
+        plain = json.dumps(messages(conversation), ensure_ascii=False, separators=(",", ":"))
+        assert made.messages == plain.encode() + b"\n"
+        assert made.record.count(b"\n") == made.messages.count(b"\n") == 1
+    rows = [sharegpt(c) for c in conversations]
+    pieces = [array_mark(n) + w.sharegpt for n, w in enumerate(written[: len(rows)])]
+    told = b"".join(pieces) + array_end(len(rows))
+    assert told == json.dumps(rows, ensure_ascii=False, indent=4).encode()
+    assert told == b"".join(json_array(rows))
+
+
+def test_the_same_words_in_another_role() -> None:
+    same = [
+        Message(role="user", content="[]"),
+        Message(role="assistant", content="[]", learn=True),
+        Message(role="assistant", content="[]"),
+        Message(role="system", content="[]"),
+    ]
+    conversation = Conversation(id="c", messages=tuple(same * 2), passage="p", types=())
+    made = ConversationWriter().write(conversation)
+    assert made.record == conversation.model_dump_json().encode() + b"\n"
+    assert json.loads(made.messages) == messages(conversation)
+    assert json.loads(made.sharegpt) == sharegpt(conversation)
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
@@ -93,13 +149,14 @@ def test_the_index_leads_to_alternating_turns(tmp_path: Path) -> None:
         assert all(isinstance(t[tags["content_tag"]], str) for t in turns)
 
 
-def test_datasets_loads_both_files(tmp_path: Path) -> None:
+def test_datasets_loads_the_files(tmp_path: Path) -> None:
     from datasets import load_dataset
 
-    conversations = [conversation(i) for i in range(3)]
+    conversations = [conversation(i, system=i == 1) for i in range(3)]
     shared, plain = tmp_path / "train.json", tmp_path / "train.messages.jsonl"
-    shared.write_bytes(b"".join(json_array(map(sharegpt, conversations))))
-    jsonl.write_rows(plain, map(messages, conversations))
+    written = list(map(ConversationWriter().write, conversations))
+    shared.write_bytes(b"".join(array_mark(n) + w.sharegpt for n, w in enumerate(written)) + array_end(3))
+    plain.write_bytes(b"".join(w.messages for w in written))
     cache = str(tmp_path / "cache")
     loaded = load_dataset("json", data_files=str(shared), split="train", cache_dir=cache)
     assert list(loaded) == [sharegpt(c) for c in conversations]

@@ -1,5 +1,6 @@
 """Negative types: never a positive, never twice, weighted by frequency."""
 
+import hashlib
 from collections import Counter
 from random import Random
 
@@ -7,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.itset.negatives import EMPTY_NEGATIVES, NegativeSampler
+from sinoner.itset.negatives import (
+    EMPTY_NEGATIVES,
+    NegativeSampler,
+    dropped_types,
+    is_misc,
+    without_misc,
+)
+from sinoner.records import Annotation, Entity, Passage
+from sinoner.settings import ItSetSettings
+from sinoner.settings.itset import MISC_TYPES
 
 FREQUENCY = {"人名": 50, "地点": 30, "组织": 15, "产品": 4, "疾病": 1}
 
@@ -95,3 +105,70 @@ def test_the_random_stream_decides() -> None:
     reordered = NegativeSampler(dict(reversed(FREQUENCY.items())), 0.5)
     assert reordered.draw(["人名", "x", "y"], Random("7:p#0")) == same[0]
     assert len({tuple(sampler.draw(["人名", "x", "y"], Random(f"7:p#{i}"))) for i in range(20)}) > 3
+
+
+def test_the_stream_of_draws_is_pinned() -> None:
+    """The same seed gives the same negatives in every version, and leaves the passage's stream at the same place."""
+    sampler = NegativeSampler(FREQUENCY, 0.5)
+    of = (["人名", "地点", "组织"], ["产品"], [], ["疾病", "人名"], ["x", "y", "z", "w"])
+    drawn = [sampler.draw(positives, Random(f"42:p{i}#0")) for i, positives in enumerate(of)]
+    assert drawn == [["产品", "疾病"], [], ["组织", "人名", "地点"], ["地点"], ["组织", "人名"]]
+    many = NegativeSampler({f"类{i}": 1 + 10000 // (i + 1) ** 2 for i in range(300)}, 0.5)
+    digest = hashlib.sha256()
+    for i in range(500):
+        random = Random(f"1:{i}")
+        positives = [f"类{j}" for j in Random(i).sample(range(40), i % 9)]
+        digest.update(repr((many.draw(positives, random), random.random())).encode())
+    assert digest.hexdigest() == "a181185879ac5752b2a55f8ecd379704e7c5609b552f6b84a14a0addb34124b1"
+
+
+@given(st.integers(0, 6), st.integers(0, 8), st.integers())
+def test_a_limit_cuts_the_same_draws(most: int, positives: int, seed: int) -> None:
+    frequency = {f"t{i}": i + 1 for i in range(30)}
+    own = [f"t{i}" for i in range(positives)]
+    free = NegativeSampler(frequency, 1.0).draw(own, Random(seed))
+    assert NegativeSampler(frequency, 1.0, most).draw(own, Random(seed)) == free[:most]
+
+
+def test_misc_types_are_never_drawn() -> None:
+    frequency = {"其他": 10**6, "MISC": 10**6, "Other": 10**6, "人名": 2, "地点": 1, "other things": 1}
+    sampler = NegativeSampler(frequency, 1.0, misc_types=MISC_TYPES)
+    assert sampler.types == {"人名", "地点", "other things"}
+    drawn = {t for i in range(50) for t in sampler.draw(["x"], Random(i))}
+    assert drawn == sampler.types
+    assert NegativeSampler(frequency, 1.0).types == frequency.keys()
+    assert NegativeSampler({"misc": 3}, 1.0, misc_types=MISC_TYPES).draw([], Random(0)) == []
+
+
+def test_types_without_mentions_are_never_drawn() -> None:
+    assert NegativeSampler({"a": 0, "b": 1}, 1.0).draw(["x", "y"], Random(0)) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("type", "misc"), [("其他", True), ("Misc", True), ("OTHER", True), ("其他组织", False), ("", False)]
+)
+def test_is_misc(type: str, misc: bool) -> None:
+    assert is_misc(type, MISC_TYPES) is misc
+    assert not is_misc(type, ())
+
+
+def test_which_settings_drop_them() -> None:
+    assert dropped_types(ItSetSettings()) == ()
+    assert dropped_types(ItSetSettings(misc="drop")) == MISC_TYPES
+    assert dropped_types(ItSetSettings(misc="drop", misc_types=("杂类",))) == ("杂类",)
+    assert is_misc("straße", ("STRASSE",))
+
+
+def _annotation(*types: str) -> Annotation:
+    passage = Passage(id="p#0", text="华为在深圳。", source="s", lang="zh")
+    entities = tuple(Entity(surface="华为", type=t, starts=(0,)) for t in types)
+    return Annotation(passage=passage, entities=entities, by="m@p")
+
+
+def test_without_misc() -> None:
+    mixed = _annotation("公司", "OTHER", "品牌", "其它")
+    assert without_misc(mixed, MISC_TYPES) == _annotation("公司", "品牌")
+    assert without_misc(mixed, ()) is mixed
+    clean = _annotation("公司")
+    assert without_misc(clean, MISC_TYPES) is clean
+    assert without_misc(_annotation("misc"), MISC_TYPES) == _annotation()

@@ -2,16 +2,20 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sinoner.answers import parse_surfaces
 from sinoner.itset.export import json_array, sharegpt
-from sinoner.itset.render import answer, query_conversation, training_conversation
-from sinoner.records import Annotation, Entity, Lang, Passage
+from sinoner.itset.render import answer, conversations, examples_turn, query_conversation
+from sinoner.records import Annotation, Conversation, Entity, Lang, Passage
 from sinoner.score.f1 import query_counts, reference_parse
+from sinoner.settings.itset import Mode, Style
 from sinoner.text.ground import occurrences
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -23,6 +27,14 @@ def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0", lang: Lan
     passage = Passage(id=id, text=text, source="test", lang=lang)
     entities = (Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in mentions)
     return Annotation(passage=passage, entities=tuple(entities), by="human")
+
+
+def whole(
+    about: Annotation, types: Sequence[str], examples: Sequence[Annotation], style: Style
+) -> Conversation:
+    """The one conversation of mode ``passage``."""
+    (made,) = conversations(about, types, examples, style, "passage")
+    return made
 
 
 ZH = annotation(
@@ -45,18 +57,22 @@ ZH_TYPES, EN_TYPES = ("产品", "疾病", "组织"), ("place", "disease", "shop"
 
 
 @pytest.mark.parametrize(
-    ("name", "about", "types", "examples"),
+    ("name", "style", "about", "types", "examples"),
     [
-        ("rait_zh_plain", ZH, ZH_TYPES, ()),
-        ("rait_zh_examples", ZH, ZH_TYPES, ZH_EXAMPLES),
-        ("rait_en_plain", EN, EN_TYPES, ()),
-        ("rait_en_examples", EN, EN_TYPES, EN_EXAMPLES),
+        ("rait_zh_plain", "rait", ZH, ZH_TYPES, ()),
+        ("rait_zh_examples", "rait", ZH, ZH_TYPES, ZH_EXAMPLES),
+        ("rait_en_plain", "rait", EN, EN_TYPES, ()),
+        ("rait_en_examples", "rait", EN, EN_TYPES, EN_EXAMPLES),
+        ("uniner_en_examples", "uniner", EN, EN_TYPES, EN_EXAMPLES),
+        ("uniner_zh_examples", "uniner", ZH, ZH_TYPES, ZH_EXAMPLES),
+        ("sinoner_zh_examples", "sinoner", ZH, ZH_TYPES, ZH_EXAMPLES),
+        ("sinoner_en_examples", "sinoner", EN, EN_TYPES, EN_EXAMPLES),
     ],
 )
-def test_rait_strings_to_the_byte(
-    name: str, about: Annotation, types: tuple[str, ...], examples: tuple[Annotation, ...]
+def test_strings_to_the_byte(
+    name: str, style: Style, about: Annotation, types: tuple[str, ...], examples: tuple[Annotation, ...]
 ) -> None:
-    conversation = training_conversation(about, types, examples, "rait")
+    conversation = whole(about, types, examples, style)
     golden = (GOLDEN / f"{name}.json").read_bytes()
     assert b"".join(json_array([sharegpt(conversation)])) == golden
     assert conversation.types == types
@@ -65,20 +81,33 @@ def test_rait_strings_to_the_byte(
 
 
 def test_the_two_english_apostrophes_differ() -> None:
-    turns = [m.content for m in training_conversation(EN, ["place"], EN_EXAMPLES, "sinoner").messages]
+    turns = [m.content for m in whole(EN, ["place"], EN_EXAMPLES, "sinoner").messages]
     assert turns[1] == "I\u0027ve read these examples."
     assert turns[3] == "I\u2019ve read this text"
 
 
-@pytest.mark.parametrize("style", ["rait", "sinoner"])
-def test_only_answers_are_learned_and_turns_alternate(style: str) -> None:
-    messages = training_conversation(ZH, ZH_TYPES, ZH_EXAMPLES, style).messages  # type: ignore[arg-type]
+def test_uniner_has_unquoted_types_and_straight_apostrophes() -> None:
+    turns = [m.content for m in whole(EN, ["place"], EN_EXAMPLES, "uniner").messages]
+    assert turns[1:] == [
+        "I've read these examples.",
+        f"Text: {EN.passage.text}",
+        "I've read this text.",
+        "What describes place in the text?",
+        '["Leeds"]',
+    ]
+    assert turns[0] == whole(EN, ["place"], EN_EXAMPLES, "rait").messages[0].content
+    assert whole(ZH, ["产品"], ZH_EXAMPLES, "uniner") == whole(ZH, ["产品"], ZH_EXAMPLES, "rait")
+
+
+@pytest.mark.parametrize("style", ["rait", "sinoner", "uniner"])
+def test_only_answers_are_learned_and_turns_alternate(style: Style) -> None:
+    messages = whole(ZH, ZH_TYPES, ZH_EXAMPLES, style).messages
     assert [m.role for m in messages] == ["user", "assistant"] * 5
     assert [m.learn for m in messages] == [False, True] * 5
 
 
 def test_no_examples_turn_without_examples() -> None:
-    messages = training_conversation(ZH, ["产品"], (), "sinoner").messages
+    messages = whole(ZH, ["产品"], (), "sinoner").messages
     assert [m.content for m in messages][:2] == [f"文本： {ZH.passage.text}", "我已读完这段文本。"]
     assert len(messages) == 4
 
@@ -94,10 +123,13 @@ def test_a_query_ends_with_the_question_or_the_gold_answer() -> None:
     assert told.messages[-1].learn
 
 
-def test_training_and_asking_share_every_string() -> None:
-    trained = training_conversation(ZH, ["组织"], ZH_EXAMPLES, "sinoner")
-    asked = query_conversation(ZH.passage, "组织", ZH_EXAMPLES, "sinoner", ZH.entities)
+@pytest.mark.parametrize("style", ["rait", "sinoner", "uniner"])
+@pytest.mark.parametrize("kind", ["组织", "a\nb"])
+def test_training_and_asking_share_every_string(style: Style, kind: str) -> None:
+    trained = whole(ZH, [kind], ZH_EXAMPLES, style)
+    asked = query_conversation(ZH.passage, kind, ZH_EXAMPLES, style, ZH.entities)
     assert trained.messages == asked.messages
+    assert conversations(ZH, [kind], ZH_EXAMPLES, style, "type") == (asked,)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True))
@@ -133,7 +165,7 @@ def test_a_mention_that_is_twice_there_is_told_once() -> None:
 
 
 def test_sinoner_examples_are_json() -> None:
-    told = training_conversation(ZH, ["组织"], ZH_EXAMPLES, "sinoner").messages[0].content
+    told = whole(ZH, ["组织"], ZH_EXAMPLES, "sinoner").messages[0].content
     head, *examples = told.split("\n文本：")
     assert head == "以下是一些命名实体识别的例子："
     lines = [e.split("\n实体：") for e in examples]
@@ -144,11 +176,31 @@ def test_sinoner_examples_are_json() -> None:
     ]
 
 
+@given(
+    st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True), st.sampled_from(["sinoner", "uniner"])
+)
+def test_answers_come_back_from_the_parser(surfaces: list[str], style: Style) -> None:
+    text = "\x00".join(surfaces)
+    entities = tuple(Entity(surface=s, type="类", starts=occurrences(text, s)) for s in surfaces)
+    told = answer(entities, "类", style)
+    assert told == json.dumps(json.loads(told), ensure_ascii=False)
+    assert set(parse_surfaces(told).surfaces) == set(surfaces)
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=4), st.text(min_size=1, max_size=4)), max_size=4))
+def test_examples_are_the_bytes_of_the_json_library(pairs: list[tuple[str, str]]) -> None:
+    text = "\x00".join(s for s, _ in pairs) or "无"
+    about = annotation(text, *pairs)
+    expected = json.dumps([{s: t} for s, t in pairs], ensure_ascii=False)
+    (shown, _) = examples_turn([about], "zh", "sinoner")
+    assert shown.content == f"以下是一些命名实体识别的例子：\n文本：{text}\n实体：{expected}"
+
+
 @pytest.mark.parametrize("style", ["rait", "sinoner"])
 @pytest.mark.parametrize("kind", ["{type}", "{}", "%s", '引"号', "{text}{entities}", "a\\1b", "{0[x]}"])
-def test_braces_and_quotes_survive(kind: str, style: str) -> None:
+def test_braces_and_quotes_survive(kind: str, style: Style) -> None:
     about = annotation(f"一{kind}二{{text}}三{{entities}}四", (kind, kind))
-    messages = training_conversation(about, [kind], [about], style).messages  # type: ignore[arg-type]
+    messages = whole(about, [kind], [about], style).messages
     assert messages[-2].content == f'文本中属于"{kind}"的实体有哪些？'
     assert messages[2].content == f"文本： {about.passage.text}"
     pair = [{kind: kind}]
@@ -156,6 +208,111 @@ def test_braces_and_quotes_survive(kind: str, style: str) -> None:
     assert messages[0].content.endswith(f"\n文本：{about.passage.text}\n实体：{written}")
     if style == "sinoner":
         assert json.loads(messages[-1].content) == [kind]
+
+
+# modes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_conversation_per_type() -> None:
+    made = conversations(ZH, ZH_TYPES, ZH_EXAMPLES, "sinoner", "type")
+    assert made == tuple(
+        query_conversation(ZH.passage, t, ZH_EXAMPLES, "sinoner", ZH.entities) for t in ZH_TYPES
+    )
+    assert [c.id for c in made] == ["星#0|产品", "星#0|疾病", "星#0|组织"]
+    together = whole(ZH, ZH_TYPES, ZH_EXAMPLES, "sinoner").messages
+    assert [m for c in made for m in c.messages[4:]] == list(together[4:])
+    assert all(c.messages[:4] == together[:4] for c in made)
+
+
+ALL_ZH = (
+    "文本中有哪些实体，各属于什么类别？请用一个JSON对象回答，每个类别对应该类别的实体列表；没有实体时回答{}。"
+)
+SCHEMA_ZH = (
+    '文本中有哪些属于以下类别的实体？\n["产品", "疾病", "组织"]\n'
+    "请用一个JSON对象回答，按上述顺序列出每个类别及其实体列表；没有实体的类别对应[]。"
+)
+ALL_EN = (
+    "Which entities are in the text, and of which types? Answer with one JSON object that maps each type to the list of "
+    "its entities, {} if there are none."
+)
+SCHEMA_EN = (
+    'Which entities of these types are in the text?\n["place", "disease", "shop"]\nAnswer with one JSON object that maps '
+    "each of these types, in this order, to the list of its entities, [] if there are none."
+)
+
+
+@pytest.mark.parametrize("style", ["rait", "sinoner", "uniner"])
+@pytest.mark.parametrize(
+    ("mode", "about", "types", "question", "told", "asked"),
+    [
+        ("all", ZH, ZH_TYPES, ALL_ZH, '{"组织": ["“星海”公司", "星海"], "地点": ["上海"], "产品": ["X-7手机"]}', ("组织", "地点", "产品")),
+        ("schema", ZH, ZH_TYPES, SCHEMA_ZH, '{"产品": ["X-7手机"], "疾病": [], "组织": ["“星海”公司", "星海"]}', ZH_TYPES),
+        ("all", EN, (), ALL_EN, '{"shop": ["Ann\'s shop", "Blue Door"], "place": ["Leeds"]}', ("shop", "place")),
+        ("schema", EN, EN_TYPES, SCHEMA_EN, '{"place": ["Leeds"], "disease": [], "shop": ["Ann\'s shop", "Blue Door"]}', EN_TYPES),
+    ],
+)  # fmt: skip
+def test_one_question_for_many_types(
+    style: Style, mode: Mode, about: Annotation, types: tuple[str, ...], question: str, told: str, asked: tuple[str, ...]
+) -> None:  # fmt: skip
+    examples = ZH_EXAMPLES if about is ZH else EN_EXAMPLES
+    (made,) = conversations(about, types, examples, style, mode)
+    assert [m.content for m in made.messages[-2:]] == [question, told]
+    assert made.messages[:-2] == whole(about, ["x"], examples, style).messages[:-2]
+    assert [m.learn for m in made.messages] == [False, True] * 3
+    assert (made.id, made.passage, made.types) == (about.passage.id, about.passage.id, asked)
+    assert made.examples == tuple(e.passage.id for e in examples)
+
+
+def test_a_passage_without_entities() -> None:
+    empty = annotation("空空如也。")
+    (made,) = conversations(empty, (), (), "sinoner", "all")
+    assert made.messages[-1].content == "{}"
+    (made,) = conversations(empty, ("甲", "乙"), (), "rait", "schema")
+    assert made.messages[-1].content == '{"甲": [], "乙": []}'
+
+
+@pytest.mark.parametrize("mode", ["passage", "type", "schema"])
+def test_nothing_to_ask_is_no_conversation(mode: Mode) -> None:
+    assert conversations(ZH, (), ZH_EXAMPLES, "sinoner", mode) == ()
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=5, unique=True),
+    st.sampled_from(["rait", "sinoner", "uniner"]),
+)
+def test_objects_are_json_with_exactly_the_types(kinds: list[str], style: Style) -> None:
+    text = '一"二\n三'
+    about = annotation(text, *(('"二\n', kind) for kind in kinds[1:]))
+    (made,) = conversations(about, kinds, (), style, "schema")
+    told = json.loads(made.messages[-1].content)
+    assert list(told.items()) == [(k, ['"二\n'] if k in kinds[1:] else []) for k in kinds]
+    listed = made.messages[-2].content.split("\n")[1]
+    assert json.loads(listed) == kinds
+    (made,) = conversations(about, kinds, (), style, "all")
+    assert list(json.loads(made.messages[-1].content)) == kinds[1:]
+
+
+def test_a_type_that_is_asked_twice_is_one_key() -> None:
+    (made,) = conversations(ZH, ("地点", "疾病", "地点"), (), "sinoner", "schema")
+    assert made.messages[-1].content == '{"地点": ["上海"], "疾病": []}'
+    assert made.types == ("地点", "疾病")
+
+
+@pytest.mark.parametrize(
+    ("style", "kind", "said"),
+    [
+        ("sinoner", "甲 \r\n\t乙", "甲 乙"),
+        ("uniner", "甲\u2028乙", "甲 乙"),
+        ("sinoner", "甲  乙\t", "甲  乙\t"),
+        ("rait", "甲\n乙", "甲\n乙"),
+    ],
+)
+def test_line_breaks_in_a_type_stay_out_of_the_question(style: Style, kind: str, said: str) -> None:
+    about = annotation("一二三", ("二", kind))
+    made = whole(about, [kind], (), style)
+    assert made.messages[-2].content == f'文本中属于"{said}"的实体有哪些？'
+    assert made.messages[-1].content == '["二"]'
+    assert made.types == (kind,)
 
 
 # the reference files ---------------------------------------------------------------------------------------------
@@ -201,9 +358,12 @@ def test_boson_gold_answers_under_the_reference_parser() -> None:
 
 @with_reference
 def test_boson_conversations_with_examples_byte_for_byte() -> None:
+    """Pool of 8 drawn with seed 42; the neighbours are those whose texts the file shows; the file is built whole."""
     path = RAIT / "boson/test_w_NN_2_train_8_random_42_GTElargeEmb_text.json"
     reference = path.read_bytes()
-    by_text = {a.passage.text: a for a in boson("train")}
+    pool = Random(42).sample(boson("train"), 8)  # as random.seed(42); random.sample(train, 8)
+    by_text = {a.passage.text: a.passage.id for a in pool}
+    by_id = {a.passage.id: a for a in pool}
     tests = {a.passage.id: a for a in boson("test")}
     example = re.compile(r"文本：(.*?)\n实体：\[.*?\](?=\n文本：|\Z)", re.DOTALL)
 
@@ -214,22 +374,23 @@ def test_boson_conversations_with_examples_byte_for_byte() -> None:
             assert len(texts) == 2
             about = tests[str(row["id"])]
             kind = boson_types()[i % 6]
-            examples = [by_text[t] for t in texts]
+            examples = [by_id[by_text[t]] for t in texts]
             conversation = query_conversation(about.passage, kind, examples, "rait", about.entities)
             made.append({**sharegpt(conversation), "id": row["id"]})
         return made
 
     assert b"".join(json_array(ours())) == reference
+    assert len(json.loads(reference)) == 1074
 
 
 @with_reference
 def test_answers_of_the_reference_training_set() -> None:
     rows = map(json.loads, (RAIT / "llm_response_parsed_filtered.jsonl").open(encoding="utf-8"))
     filtered = {row["id"]: row for row in rows}
-    conversations = json.loads((RAIT / "ner_it_data_conversation.json").read_text(encoding="utf-8"))
-    assert len(conversations) == 17
+    rendered = json.loads((RAIT / "ner_it_data_conversation.json").read_text(encoding="utf-8"))
+    assert len(rendered) == 17
     compared = 0
-    for reference in conversations:
+    for reference in rendered:
         row = filtered[reference["id"]]
         mentions = []
         for pair in row["prediction"]:
@@ -239,7 +400,10 @@ def test_answers_of_the_reference_training_set() -> None:
         turns = [t["value"] for t in reference["conversations"]]
         types = [re.fullmatch(r'文本中属于"(.*)"的实体有哪些？', t)[1] for t in turns[2::2]]  # type: ignore[index]
         about = annotation(row["text"], *mentions, id=reference["id"])
-        ours = [m.content for m in training_conversation(about, types, (), "rait").messages]
+        if not types:  # a mistake of the reference: two messages with nothing to learn
+            assert conversations(about, types, (), "rait", "passage") == ()
+            continue
+        ours = [m.content for m in whole(about, types, (), "rait").messages]
         assert ours[:2] == turns[:2]
         assert ours[2::2] == turns[2::2]
         assert {k for _, k in mentions} <= set(types)

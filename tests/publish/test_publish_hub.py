@@ -12,6 +12,7 @@ import pytest
 from hub_server import TOKEN, HubServer
 
 from sinoner.errors import EndpointError, InputError, StoppedError
+from sinoner.parquet import ROWS
 from sinoner.publish import hub
 from sinoner.publish.card import CardFacts, dataset_card, model_card
 from sinoner.records import Annotation, Conversation, Entity, Message, Passage
@@ -317,7 +318,7 @@ def test_dry_run_files_equal_the_conversations(tmp_path: Path) -> None:
 
 
 def test_more_rows_than_a_batch_and_the_same_bytes_again(tmp_path: Path) -> None:
-    many = [conversation(n) for n in range(2 * hub._BATCH + 1)]
+    many = [conversation(n) for n in range(2 * ROWS + 1)]
     card = dataset_card(FACTS.model_copy(update={"counts": {"train": len(many)}, "with_annotations": False}))
     for name in ("a", "b"):
         hub.write_dataset(tmp_path / name, {"train": iter(many)}, None, card)

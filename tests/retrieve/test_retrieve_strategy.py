@@ -1,94 +1,337 @@
-"""Which examples a passage gets."""
+"""Which examples a passage gets: every strategy against a plain reading of its definition."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sinoner.records import Lang, Neighbours, Passage
-from sinoner.retrieve.strategy import retrieve
+from sinoner.records import Neighbours
+from sinoner.retrieve.bm25 import Bm25
+from sinoner.retrieve.strategy import Entry, Pool, Retrieved, Tools, retrieve
+from sinoner.retrieve.usage import usage
 from sinoner.settings import RetrieveSettings
 
-
-def passage(id: str, text: str, lang: Lang = "zh") -> Passage:
-    return Passage(id=id, text=text, source="s", lang=lang)
-
-
-ZH = [
-    passage(f"zh{i}#0", t)
-    for i, t in enumerate(("今天天气很好", "明日上海有雨", "北京很好", "今天天气很好。", "雨"))
+WORDS = [
+    "天",
+    "气",
+    "很",
+    "好",
+    "明日",
+    "上海",
+    "有雨",
+    "北京",
+    "央行",
+    "下调",
+    "利率",
+    "球队",
+    "赢了",
+    "比赛",
+    "医院",
+    "药物",
 ]
-EN = [passage(f"en{i}#0", t, "en") for i, t in enumerate(("abc def", "xyz", "hello, abc", "abc deg"))]
-MIXED = [x for pair in zip(ZH, EN, strict=False) for x in pair] + [ZH[4]]
+TYPES = ("地点", "组织", "时间", "人名")
 
 
-@pytest.fixture(scope="module")
-def bge(tiny_bert: Path) -> RetrieveSettings:
-    return RetrieveSettings(embedder="bge", model_zh=str(tiny_bert), model_en=str(tiny_bert))
+def entries(n: int, seed: int = 1, prefix: str = "p") -> list[Entry]:
+    random = Random(seed)
+    return [
+        Entry(
+            f"{prefix}{i:03d}#0",
+            "".join(random.choices(WORDS, k=random.randint(3, 9))),
+            tuple(random.sample(TYPES, random.randint(0, 3))),
+        )
+        for i in range(n)
+    ]
 
 
-def found(queries: list[Passage], pool: list[Passage], seed: int = 42, **settings: Any) -> list[Neighbours]:
-    return list(retrieve(queries, pool, RetrieveSettings(**settings), seed))
+def encode(texts: Sequence[str]) -> np.ndarray:
+    """Bags of characters: a real embedding of texts, small and exact enough to check by hand."""
+    vectors = np.zeros((len(texts), 32), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for character in text:
+            vectors[row, ord(character) % 32] += 1
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
-def test_nearest_and_languages_never_mix(bge: RetrieveSettings) -> None:
-    made = list(retrieve(MIXED, MIXED, bge, 42))
-    assert [n.id for n in made] == [p.id for p in MIXED]
-    for neighbours in made:
-        assert len(neighbours.neighbours) == len(neighbours.cosine) == 2
-        assert neighbours.id not in neighbours.neighbours
-        assert {i[:2] for i in neighbours.neighbours} == {neighbours.id[:2]}
-        assert list(neighbours.cosine) == sorted(neighbours.cosine, reverse=True)
-        assert all(-1 <= c <= 1 for c in neighbours.cosine)
+def split(texts: Sequence[str]) -> list[list[str]]:
+    return [[text[i : i + 2] for i in range(0, len(text), 2)] for text in texts]
 
 
-def test_nearest_finds_the_twin(bge: RetrieveSettings) -> None:
-    twin = passage("twin#0", ZH[0].text)
-    (made,) = retrieve([twin], ZH, bge, 42)
-    assert made.neighbours[0] == ZH[0].id
-    assert made.cosine[0] == pytest.approx(1.0, abs=1e-5)
+TOOLS = Tools(encode, split)
+ALL = ("none", "nn", "random", "nn_bm25", "diverse_nn", "diverse_nn_bm25", "diverse_nn_bm25_rank", "mixed", "mmr",
+       "type_aware", "hybrid")  # fmt: skip
 
 
-def test_random_languages_never_mix_and_never_itself() -> None:
-    for neighbours in found(MIXED, MIXED, strategy="random", k=3):
-        assert len(set(neighbours.neighbours)) == 3
-        assert neighbours.id not in neighbours.neighbours
-        assert {i[:2] for i in neighbours.neighbours} == {neighbours.id[:2]}
+def found(
+    queries: list[Entry], pool: list[Entry], seed: int = 42, tools: Tools = TOOLS, **given: Any
+) -> list[Neighbours]:
+    return retrieve(queries, Pool(pool), RetrieveSettings(**given), seed, tools).neighbours
 
 
-def test_random_depends_on_the_id_and_the_seed_only() -> None:
-    whole = {n.id: n for n in found(MIXED, MIXED, strategy="random")}
-    for some in ([ZH[2]], [EN[1], ZH[4], ZH[0]], list(reversed(MIXED))):
-        assert found(some, list(reversed(MIXED)), strategy="random") == [whole[p.id] for p in some]
-    other = [found(MIXED, MIXED, seed, strategy="random") for seed in range(5)]
-    assert len({tuple(n.neighbours for n in run) for run in other}) == 5
+def ranked(query: Entry, pool: list[Entry]) -> list[Entry]:
+    """All others by cosine; of equal texts the smallest id only, of equal cosines the smaller id."""
+    first: dict[str, Entry] = {}
+    for entry in sorted(pool):
+        first.setdefault(entry.text, entry)
+    others = [e for e in first.values() if e.text != query.text and e.id != query.id]
+    own = encode([query.text])[0]
+    near = {e.id: float(np.vecdot(encode([e.text])[0], own)) for e in others}
+    return sorted(others, key=lambda e: (-round(near[e.id], 6), e.id))
 
 
-def test_random_takes_all_when_there_are_few() -> None:
-    (made,) = found([ZH[0]], ZH[:3], strategy="random", k=9)
-    assert sorted(made.neighbours) == [ZH[1].id, ZH[2].id]
-    assert made.cosine == ()
+def scores(query: Entry, rest: Sequence[Entry], pool: list[Entry]) -> list[float]:
+    texts = list(dict.fromkeys(e.text for e in sorted(pool)))
+    bm25 = Bm25(split(texts))
+    return [
+        float(x) for x in bm25.scores(split([query.text])[0], np.array([texts.index(e.text) for e in rest]))
+    ]
 
 
-@pytest.mark.parametrize(
-    "settings", [{"strategy": "none"}, {"strategy": "nn", "k": 0}, {"strategy": "random", "k": 0}]
-)
-def test_none(settings: dict[str, Any]) -> None:
-    assert found(MIXED, MIXED, **settings) == [Neighbours(id=p.id) for p in MIXED]
+QUERIES, POOL = entries(40), entries(40) + entries(30, 2, "q")
 
 
-@pytest.mark.parametrize("strategy", ["nn", "random"])
-def test_a_language_without_a_pool(strategy: str, bge: RetrieveSettings) -> None:
-    settings = bge.model_copy(update={"strategy": strategy})
-    made = list(retrieve([EN[0], ZH[0]], ZH, settings, 42))
-    assert made[0] == Neighbours(id=EN[0].id)
-    assert len(made[1].neighbours) == 2
+def test_nearest() -> None:
+    for query, made in zip(QUERIES, found(QUERIES, POOL), strict=True):
+        assert made.id == query.id
+        assert list(made.neighbours) == [e.id for e in ranked(query, POOL)[:2]]
+        assert list(made.cosine) == sorted(made.cosine, reverse=True)
 
 
-def test_a_pool_of_itself_only(bge: RetrieveSettings) -> None:
-    assert list(retrieve([ZH[0]], [ZH[0]], bge, 42)) == [Neighbours(id=ZH[0].id)]
-    assert found([ZH[0]], [ZH[0]], strategy="random") == [Neighbours(id=ZH[0].id)]
+@pytest.mark.parametrize("strategy", ALL)
+def test_never_itself_nor_its_text(strategy: str) -> None:
+    twins = [e._replace(id=f"a{e.id}") for e in QUERIES[:20]]
+    texts = {e.id: e.text for e in POOL + twins}
+    for query, made in zip(
+        QUERIES, found(QUERIES, POOL + twins, strategy=strategy, k=4, threshold=0), strict=True
+    ):
+        assert query.id not in made.neighbours
+        assert query.text not in [texts[i] for i in made.neighbours]
+        assert len(set(made.neighbours)) == len(made.neighbours) <= 4
+        assert len({texts[i] for i in made.neighbours}) == len(made.neighbours)
+        assert len(made.neighbours) == (0 if strategy == "none" else 4) or strategy.endswith("bm25")
 
 
-def test_no_queries() -> None:
-    assert found([], ZH, strategy="nn") == []
+def test_an_example_with_the_id_of_the_query_but_another_text() -> None:
+    other = [Entry(QUERIES[0].id, "完全不同的一句话"), *entries(5, 3, "x")]
+    (made,) = found([QUERIES[0]], other, k=5)
+    assert QUERIES[0].id not in made.neighbours
+    assert len(made.neighbours) == 5
+
+
+@pytest.mark.parametrize("strategy", [s for s in ALL if s != "none"])
+def test_the_result_of_one_does_not_depend_on_the_others(strategy: str) -> None:
+    settings = {"strategy": strategy, "k": 3, "candidates": 10, "threshold": 1.0}
+    whole = {n.id: n for n in found(QUERIES, POOL, **settings)}
+    shuffled = Random(3).sample(QUERIES, 15)
+    assert found(shuffled, Random(4).sample(POOL, len(POOL)), **settings) == [whole[q.id] for q in shuffled]
+    assert found(QUERIES[:1], POOL, **settings) == [whole[QUERIES[0].id]]
+
+
+@pytest.mark.parametrize("strategy", ["random", "diverse_nn", "diverse_nn_bm25", "mixed"])
+def test_the_seed_matters_where_something_is_drawn(strategy: str) -> None:
+    given = {"strategy": strategy, "k": 2, "threshold": -100.0}
+    assert (
+        found(QUERIES, POOL, 1, **given)
+        == found(QUERIES, POOL, 1, **given)
+        != found(QUERIES, POOL, 2, **given)
+    )
+
+
+@pytest.mark.parametrize("strategy", ["nn", "nn_bm25", "diverse_nn_bm25_rank", "mmr", "type_aware", "hybrid"])
+def test_and_nowhere_else(strategy: str) -> None:
+    assert found(QUERIES, POOL, 1, strategy=strategy) == found(QUERIES, POOL, 2, strategy=strategy)
+
+
+def test_random_is_uniform() -> None:
+    times = {e.id: 0 for e in Pool(POOL).entries}
+    for seed in range(300):
+        for i in found(QUERIES[:1], POOL, seed, strategy="random", k=3)[0].neighbours:
+            times[i] += 1
+    own = times.pop(QUERIES[0].id)
+    assert own == 0
+    expected = 900 / len(times)
+    chi2 = sum((n - expected) ** 2 / expected for n in times.values())
+    assert chi2 < len(times) + 4 * (2 * len(times)) ** 0.5
+
+
+def test_random_needs_neither_vectors_nor_words() -> None:
+    def never(texts: Sequence[str]) -> Any:
+        raise AssertionError("was asked")
+
+    tools = Tools(never, never)
+    assert all(len(n.neighbours) == 2 for n in found(QUERIES, POOL, tools=tools, strategy="random"))
+    assert all(n.neighbours == () for n in found(QUERIES, POOL, tools=tools, strategy="none"))
+    assert all(n.neighbours == () for n in found(QUERIES, POOL, tools=tools, k=0))
+    assert all(n.neighbours == () for n in found(QUERIES, [], tools=tools))
+    assert found([], POOL, tools=tools) == []
+
+
+def test_bm25_threshold() -> None:
+    pool = QUERIES + POOL
+    limit = float(np.median([s for q in QUERIES for s in scores(q, ranked(q, pool)[:2], pool)]))
+    result = retrieve(QUERIES, Pool(pool), RetrieveSettings(strategy="nn_bm25", threshold=limit), 42, TOOLS)
+    below = 0
+    for query, made in zip(QUERIES, result.neighbours, strict=True):
+        near = ranked(query, pool)[:2]
+        expected = [(e.id, s) for e, s in zip(near, scores(query, near, pool), strict=True) if s >= limit]
+        assert list(made.neighbours) == [i for i, _ in expected]
+        assert list(made.bm25) == pytest.approx([s for _, s in expected], abs=1e-6)
+        below += 2 - len(expected)
+    assert result.below == below > 0
+    assert any(n.neighbours for n in result.neighbours)
+
+
+def test_diverse_draws_from_the_candidates_only() -> None:
+    seen = set()
+    for seed in range(30):
+        (made,) = found(QUERIES[:1], POOL, seed, strategy="diverse_nn", candidates=6)
+        near = [e.id for e in ranked(QUERIES[0], POOL)[:6]]
+        assert set(made.neighbours) <= set(near)
+        assert [near.index(i) for i in made.neighbours] == sorted(near.index(i) for i in made.neighbours)
+        seen.update(made.neighbours)
+    assert len(seen) == 6
+
+
+def test_diverse_bm25_draws_first_and_thresholds_then() -> None:
+    given = {"candidates": 10, "k": 4}
+    plain = found(QUERIES, POOL, strategy="diverse_nn", **given)
+    some = found(QUERIES, POOL, strategy="diverse_nn_bm25", threshold=1.5, **given)
+    for query, all_of, kept in zip(QUERIES, plain, some, strict=True):
+        by_id = {e.id: e for e in POOL}
+        drawn = [by_id[i] for i in all_of.neighbours]
+        expected = [e.id for e, s in zip(drawn, scores(query, drawn, POOL), strict=True) if s >= 1.5]
+        assert list(kept.neighbours) == expected
+
+
+def test_rank_by_bm25_among_the_candidates() -> None:
+    for query, made in zip(
+        QUERIES,
+        found(QUERIES, POOL, strategy="diverse_nn_bm25_rank", candidates=12, k=3, threshold=-9.0),
+        strict=True,
+    ):
+        near = ranked(query, POOL)[:12]
+        of = scores(query, near, POOL)
+        best = sorted(range(12), key=lambda i: (-round(of[i], 9), i))[:3]
+        assert list(made.neighbours) == [near[i].id for i in best]
+
+
+def test_mixed_is_nn_or_random() -> None:
+    nn, random = found(QUERIES, POOL), found(QUERIES, POOL, strategy="random")
+    mixed = found(QUERIES, POOL, strategy="mixed", nn_share=0.7)
+    kinds = [m == n for m, n in zip(mixed, nn, strict=True)]
+    assert all(m in (n, r) for m, n, r in zip(mixed, nn, random, strict=True))
+    assert 15 < sum(kinds) < 39
+    assert found(QUERIES, POOL, strategy="mixed", nn_share=1.0) == nn
+    assert found(QUERIES, POOL, strategy="mixed", nn_share=0.0) == random
+
+
+def by_relevance(query: Entry, near: list[Entry], k: int, relevance: float) -> list[str]:
+    vectors = {e.text: encode([e.text])[0] for e in [*near, query]}
+    taken: list[Entry] = []
+
+    def gain(e: Entry) -> float:
+        like = max((float(np.vecdot(vectors[e.text], vectors[t.text])) for t in taken), default=0.0)
+        return round(
+            relevance * float(np.vecdot(vectors[e.text], vectors[query.text])) - (1 - relevance) * like, 6
+        )
+
+    while len(taken) < k:
+        taken.append(max((e for e in near if e not in taken), key=gain))  # the first of equals
+    return [e.id for e in taken]
+
+
+def test_mmr_by_its_definition() -> None:
+    made = found(QUERIES, POOL, strategy="mmr", relevance=0.4, candidates=15, k=4)
+    same = 0
+    for query, mine in zip(QUERIES, made, strict=True):
+        expected = by_relevance(query, ranked(query, POOL)[:15], 4, 0.4)
+        same += list(mine.neighbours) == expected
+    assert same >= len(QUERIES) - 3  # a tie in the sixth decimal may go either way
+    assert found(QUERIES, POOL, strategy="mmr", relevance=1.0) == found(QUERIES, POOL)
+
+
+def test_type_aware_covers_the_types_asked() -> None:
+    types = {e.id: set(e.types) for e in POOL}
+    given = {"strategy": "type_aware", "candidates": 30}
+    for query, made in zip(QUERIES, found(QUERIES, POOL, **given), strict=True):
+        near = ranked(query, POOL)[:30]
+        if not query.types:
+            assert list(made.neighbours) == [e.id for e in near[:2]]
+            continue
+        most = max(len(set(query.types) & types[e.id]) for e in near)
+        first = next(e.id for e in near if len(set(query.types) & types[e.id]) == most)
+        assert made.neighbours[0] == first
+        best = max(len(set(query.types) & (types[first] | types[e.id])) for e in near)
+        shown = set().union(*(types[i] for i in made.neighbours))
+        assert len(set(query.types) & shown) == best
+
+
+def test_hybrid_fuses_two_rankings() -> None:
+    for query, made in zip(QUERIES, found(QUERIES, POOL, strategy="hybrid", candidates=8, k=3), strict=True):
+        near = ranked(query, POOL)
+        of = scores(query, near, POOL)
+        row = {e.id: i for i, e in enumerate(Pool(POOL).entries)}
+        positive = [i for i in range(len(near)) if of[i] > 0]
+        by_bm25 = sorted(positive, key=lambda i: (-round(of[i], 9), row[near[i].id]))[:8]
+        gain: dict[str, float] = {}
+        for rank, entry in enumerate(near[:8]):
+            gain[entry.id] = gain.get(entry.id, 0) + 1 / (61 + rank)
+        for rank, i in enumerate(by_bm25):
+            gain[near[i].id] = gain.get(near[i].id, 0) + 1 / (61 + rank)
+        best = sorted(gain, key=lambda i: (-round(gain[i], 12), row[i]))[:3]
+        assert list(made.neighbours) == best
+
+
+def test_a_query_instruction_goes_in_front_of_what_asks_only() -> None:
+    asked: list[str] = []
+
+    def heard(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return encode(texts)
+
+    found(QUERIES[:3], POOL, tools=Tools(heard, split), query_instruction="找相似句子：")
+    own = [f"找相似句子：{q.text}" for q in QUERIES[:3]]
+    assert [t for t in asked if t.startswith("找相似")] == own
+    assert set(asked) - set(own) == {e.text for e in POOL}
+
+
+def test_all_passages_identical_leave_nothing_to_show() -> None:
+    same = [Entry(f"{i}#0", "同一句话") for i in range(5)]
+    for strategy in ALL:
+        assert all(n.neighbours == () for n in found(same, same, strategy=strategy))
+    assert Pool(same).duplicates == 4
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(ALL), st.integers(0, 6), st.integers(1, 9), st.integers(0, 12), st.integers(0, 12))
+def test_any_size(strategy: str, k: int, candidates: int, asking: int, there: int) -> None:
+    queries, pool = entries(asking, 5), entries(there, 5)
+    made = found(queries, pool, strategy=strategy, k=k, candidates=candidates, threshold=-99.0)
+    assert [n.id for n in made] == [q.id for q in queries]
+    for n in made:
+        assert len(n.neighbours) <= k
+        assert not n.cosine or len(n.cosine) == len(n.neighbours)
+
+
+def test_usage() -> None:
+    pool = Pool([Entry("a", "甲", ("人", "地")), Entry("b", "乙"), Entry("c", "甲")])
+    queries = [Entry("x", "x", ("人", "时")), Entry("y", "y", ("人",)), Entry("z", "z")]
+    retrieved = Retrieved(
+        [Neighbours(id="x", neighbours=("a", "b"), cosine=(0.5, 0.1), bm25=(30.0, 10.0)),
+         Neighbours(id="y", neighbours=("b",), cosine=(0.3,), bm25=(20.0,)), Neighbours(id="z")],
+        below=3, method="exact",
+    )  # fmt: skip
+    told = usage(queries, pool, retrieved, RetrieveSettings(strategy="nn_bm25"), "zh", embedder="e", cut=1)
+    assert (told.queries, told.pool, told.duplicates, told.below, told.cut) == (3, 2, 1, 3, 1)
+    assert told.by_number == (1, 1, 1)
+    assert told.cosine == pytest.approx(0.3)
+    assert told.bm25 == pytest.approx(20.0)
+    assert told.used == 2
+    assert told.most_used == (("b", 2), ("a", 1))
+    assert told.shared_types == pytest.approx(25.0)  # half of x's, none of y's
+    assert sum(told.cosines.counts) == sum(told.scores.counts) == 3
+    assert told.cosines.counts[30] == 1  # 0.5

@@ -10,7 +10,7 @@ import torch
 from sinoner import models
 from sinoner.chat import encode, prompt_text
 from sinoner.errors import InputError
-from sinoner.itset.render import training_conversation
+from sinoner.itset.render import conversations
 from sinoner.records import Annotation, Conversation, Entity, Passage
 from sinoner.settings import TrainSettings
 from sinoner.train.loop import Trained, finetune
@@ -28,12 +28,14 @@ def conversation(n: int, more: str = "") -> Conversation:
         Entity(surface=city, type="地点", starts=(4,)),
     )
     passage = Passage(id=f"p{n}#0", text=text, source="s", lang="zh")
-    return training_conversation(
+    (made,) = conversations(
         Annotation(passage=passage, entities=entities, by="human"),
         ["地点", "人名", "疾病"][: 2 + n % 2],
         (),
         "sinoner",
+        "passage",
     )
+    return made
 
 
 TRAIN = [conversation(n) for n in range(10)]

@@ -1,0 +1,95 @@
+"""Annotations for those who train encoders: GLiNER's tokens with labelled token ranges, and labelled character spans."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from sinoner.itset.export import element
+from sinoner.records import Annotation
+
+Span = tuple[int, int]
+
+# Scripts that are written without spaces: every character is a token.
+_SINGLE = (
+    r"\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_WORD = rf"[^\W{_SINGLE}][\u0300-\u036f]*"
+# Numbers with their separators, words with the hyphens inside them (as GLiNER's own splitter), else one character.
+_TOKEN = re.compile(rf"[{_SINGLE}]|\d+(?:[.,]\d+)+(?!{_WORD})|(?:{_WORD})+(?:[-_](?:{_WORD})+)*|\S")
+
+
+class Gliner(NamedTuple):
+    """A passage as GLiNER reads it.
+
+    Attributes:
+        tokens: the words, characters and marks of the passage, without the white space between them.
+        ner: first token, last token (inclusive) and type of every occurrence, in text order.
+        left_out: occurrences that tokens cannot express, because white space is at their edge.
+    """
+
+    tokens: tuple[str, ...]
+    ner: tuple[tuple[int, int, str], ...]
+    left_out: int
+
+
+def gliner(annotation: Annotation) -> Gliner:
+    """Cut a passage into tokens such that every occurrence begins and ends with one.
+
+    Chinese characters are tokens, Latin words and numbers are whole; a word that a mention ends inside of is cut there.
+    """
+    text = annotation.passage.text
+    spans = _occurrences(annotation)
+    kept = [(s, e, kind) for s, e, kind in spans if not (text[s].isspace() or text[e - 1].isspace())]
+    ranges = token_ranges(text, {edge for start, end, _ in kept for edge in (start, end)})
+    first = {start: n for n, (start, _) in enumerate(ranges)}
+    last = {end: n for n, (_, end) in enumerate(ranges)}
+    return Gliner(
+        tokens=tuple(text[start:end] for start, end in ranges),
+        ner=tuple((first[start], last[end], kind) for start, end, kind in kept),
+        left_out=len(spans) - len(kept),
+    )
+
+
+def token_ranges(text: str, edges: set[int]) -> list[Span]:
+    """Where the tokens of a text are, half-open and ascending; none reaches across an edge."""
+    ranges: list[Span] = []
+    inner = sorted(edges)
+    at = 0
+    for found in _TOKEN.finditer(text):
+        start, end = found.span()
+        if end - start > 1:
+            at = bisect_right(inner, start, at)
+            while at < len(inner) and inner[at] < end:
+                ranges.append((start, inner[at]))
+                start = inner[at]
+                at += 1
+        ranges.append((start, end))
+    return ranges
+
+
+def gliner_json(passage: Gliner) -> bytes:
+    """A passage as an element of GLiNER's JSON array, to be joined by ``export.array_mark``."""
+    return element({"tokenized_text": passage.tokens, "ner": passage.ner}, indent=None)
+
+
+def span_row(annotation: Annotation) -> dict[str, Any]:
+    """The object of a passage in span JSONL, the format of our gold: every occurrence once, in text order."""
+    passage = annotation.passage
+    entities = [
+        {"start": start, "end": end, "type": kind, "text": passage.text[start:end]}
+        for start, end, kind in _occurrences(annotation)
+    ]
+    return {"id": passage.id, "text": passage.text, "entities": entities, "lang": passage.lang}
+
+
+def span_json(annotation: Annotation) -> bytes:
+    """A passage as a line of span JSONL, line end included."""
+    return to_json(span_row(annotation)) + b"\n"
+
+
+def _occurrences(annotation: Annotation) -> list[tuple[int, int, str]]:
+    return sorted({(s, s + len(e.surface), e.type) for e in annotation.entities for s in e.starts})

@@ -1,0 +1,58 @@
+"""The embedder of a run: a model on this machine, or an API with the run's ledger and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sinoner.pipeline.collecting import Collecting, key_files_elsewhere, readable
+from sinoner.pipeline.paths import LEDGER
+from sinoner.pipeline.progress import At
+from sinoner.pipeline.stages import Run
+from sinoner.records import Lang
+
+if TYPE_CHECKING:
+    from sinoner.llm.client import Client
+    from sinoner.retrieve.api import Work
+    from sinoner.retrieve.embed import Embedder
+
+
+@contextmanager
+def embedder_of(run: Run, lang: Lang, at: At = lambda total, note, done=None: None) -> Iterator[Embedder]:
+    """The embedder that the settings name, for a language; an API's ledger is open as long as it is used.
+
+    A key is needed only once something is asked: what the ledger or the vectors on disk have needs none.
+
+    Args:
+        run: settings, folder and screen.
+        lang: of the texts.
+        at: told of the texts that an API is asked about: how many, speeds and cost, how many are done.
+
+    Raises:
+        InputError: the model cannot be loaded, or the ledger cannot be read.
+        EndpointError: the address of the API is none.
+        MissingExtraError: the library of the embedder is not installed.
+    """
+    settings = run.recipe.retrieve
+    if settings.embedder != "openai":
+        from sinoner.retrieve.embed import embedder
+
+        yield embedder(settings, lang)
+        return
+    from sinoner.llm.client import clients
+    from sinoner.llm.ledger import Ledger
+    from sinoner.retrieve.api import ApiEmbedder, embedding_llm
+
+    key_files_elsewhere(run)
+    llm = embedding_llm(settings, run.recipe.llm, lang)
+    found: list[Client] = []
+    with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
+
+        def ask(total: int, work: Work) -> None:
+            if not found:
+                found.extend(clients(llm))
+            again = "the same command asks for them again"
+            Collecting(run, "retrieve", total, at, again).ask(llm, found, ledger, work)
+
+        yield ApiEmbedder(settings, llm, lang, ledger, ask)

@@ -1,0 +1,110 @@
+"""Which passages are trained on and which are set aside, decided before anything is retrieved."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from itertools import chain
+from typing import NamedTuple
+
+from pydantic import ConfigDict
+
+from sinoner import jsonl
+from sinoner.errors import InputError
+from sinoner.pipeline.paths import DECONTAMINATED
+from sinoner.pipeline.stages import Run
+from sinoner.records import Annotation, Lang, Record, document_of
+
+LANGS: tuple[Lang, ...] = ("zh", "en")
+# Settings of it_set that decide the parts.
+SPLIT_KEYS = {"validation", "size", "mix"}
+
+
+class Parts(NamedTuple):
+    """The passages of a run by id, in file order, with the byte at which each stands in the file.
+
+    Attributes:
+        train: what is trained on, and may be an example.
+        validation: what is set aside; never an example.
+        left: passages left out of training for ``it_set.size`` or ``it_set.mix``.
+        short: languages of which there are fewer passages than size and mix ask for.
+        frequency: mentions of each type in the training passages, by language.
+    """
+
+    train: dict[str, int]
+    validation: dict[str, int]
+    left: int
+    short: tuple[Lang, ...]
+    frequency: dict[Lang, Counter[str]]
+
+    def annotations(self, run: Run) -> jsonl.Lookup[Annotation]:
+        """The annotations of both, read when they are asked for. A context manager."""
+        return jsonl.Lookup(run.folder / DECONTAMINATED, Annotation, {**self.train, **self.validation})
+
+
+class _Of(Record):
+    """A passage without its text."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    lang: Lang
+
+
+class _Named(Record):
+    """An entity without its mentions."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: str
+
+
+class _Head(Record):
+    """As much of an annotation as the parts are decided by; the rest of the line is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+    passage: _Of
+    entities: tuple[_Named, ...]
+
+
+def split(run: Run) -> Parts:
+    """Decide the parts of a run.
+
+    Documents are set aside before anything is retrieved, so that no validation passage is ever an example.
+
+    Raises:
+        InputError: no annotated passage is left, or none of a language that ``it_set.mix`` wants.
+    """
+    from sinoner.itset.split import mixed, validation_documents
+
+    recipe, path = run.recipe, run.folder / DECONTAMINATED
+    places: dict[str, int] = {}
+    by_lang: dict[Lang, list[str]] = {lang: [] for lang in LANGS}
+    numbers: dict[str, int] = {}  # of the types
+    types = array("L")  # of all mentions, one after the other
+    ends = array("L")  # of each passage's mentions
+    for place, head in jsonl.read_places(path, _Head):
+        places[head.passage.id] = place
+        by_lang[head.passage.lang].append(head.passage.id)
+        types.extend([numbers.setdefault(e.type, len(numbers)) for e in head.entities])
+        ends.append(len(types))
+    if not places:
+        raise InputError(f"{path}: no annotated passage is left; see {run.folder / 'rejects'}")
+    held_out = validation_documents(map(document_of, places), recipe.it_set.validation, recipe.seed)
+    validation = {i: place for i, place in places.items() if document_of(i) in held_out}
+    pool = {lang: [i for i in ids if i not in validation] for lang, ids in by_lang.items()}
+    made = mixed(pool, recipe.it_set.mix, recipe.it_set.size, recipe.seed)
+    train = {i: place for i, place in places.items() if i in made.chosen}
+    left = len(places) - len(validation) - len(train)
+    mentions = {
+        i: types[begin:end] for i, begin, end in zip(places, [0, *ends], ends, strict=False) if i in train
+    }
+    names = list(numbers)
+    frequency = {
+        lang: Counter(
+            {
+                names[n]: count
+                for n, count in Counter(chain.from_iterable(mentions[i] for i in ids if i in train)).items()
+            }
+        )
+        for lang, ids in pool.items()
+    }
+    return Parts(train, validation, left, made.short, frequency)

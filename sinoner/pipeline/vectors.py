@@ -1,0 +1,183 @@
+"""Vectors of texts, kept in the run folder: a second search embeds nothing anew, an interrupted one goes on.
+
+One folder per model and settings of embedding; in it ``about.json``, ``vectors.bin`` (one row after the other) and
+``keys.bin`` (for each row 16 bytes of a hash of its text, and whether the text was cut). A row counts when both are whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sinoner import jsonl
+from sinoner.errors import InputError
+from sinoner.pipeline.embedding import embedder_of
+from sinoner.pipeline.paths import VECTORS
+from sinoner.pipeline.progress import At
+from sinoner.pipeline.stages import Run
+from sinoner.records import Lang
+from sinoner.retrieve.embed import Encoded
+
+if TYPE_CHECKING:
+    from sinoner.retrieve.embed import Embedder
+
+_HASH = 16
+_KEY = _HASH + 1
+_VECTORS, _KEYS = "vectors.bin", "keys.bin"
+# Texts that are embedded before their vectors are written: little is lost when it stops.
+_BLOCK = 512
+_MUCH = 16_384
+
+
+@contextmanager
+def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]:
+    """The vectors of a run for a language.
+
+    Args:
+        run: its folder and settings.
+        lang: language of the texts.
+        at: shows how many texts are embedded.
+        what: what they are, for the screen.
+
+    Raises:
+        InputError, EndpointError, MissingExtraError: the embedder cannot be used.
+    """
+    settings = run.recipe.retrieve
+    with embedder_of(run, lang, at) as embedder:
+
+        def tell(total: int, done: int) -> None:
+            if settings.embedder != "openai":  # which tells more itself
+                at(total, f"embedding {what} ({embedder.name})", done)
+
+        # An API keeps its answers in the ledger, and is fast when it is asked for much at once.
+        block = _BLOCK if settings.embedder != "openai" else _MUCH
+        yield VectorStore(run.folder / VECTORS, embedder, settings.vectors, tell, block)
+
+
+class VectorStore:
+    """The vectors of one embedder in a run folder.
+
+    Args:
+        folder: where the vectors of all embedders lie.
+        embedder: makes what is missing.
+        numbers: how vectors are kept; float16 takes half the space.
+        tell: called with how many texts are to be embedded, and how many are.
+        block: texts that are embedded before their vectors are written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        embedder: Embedder,
+        numbers: Literal["float32", "float16"] = "float32",
+        tell: Callable[[int, int], None] = lambda total, done: None,
+        block: int = _BLOCK,
+    ) -> None:
+        self._block = block
+        self._embedder = embedder
+        self._dtype = np.dtype(f"<{'f4' if numbers == 'float32' else 'f2'}")
+        self._tell = tell
+        mark = hashlib.sha256(f"{embedder.identity}\n{numbers}".encode()).hexdigest()[:12]
+        self.folder = folder / f"{embedder.name.partition(':')[0]}-{mark}"
+        self._rows: dict[bytes, int] = {}
+        self._cut: list[bool] = []
+        self._dim = 0
+        self._open()
+
+    @property
+    def name(self) -> str:
+        """The name of the embedder."""
+        return self._embedder.name
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The vectors of texts, from the folder or made now; shape ``(len(texts), dim)``.
+
+        Raises:
+            InputError: the embedder gives unusable vectors, or others than are kept.
+        """
+        keys = [_key(text) for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
+        if missing:
+            self._add(sorted(missing.items(), key=lambda item: (-len(item[1]), item[0])))
+        elif not texts:
+            return self._embedder.encode([])
+        rows = np.array([self._rows[key] for key in keys])
+        kept = np.memmap(
+            self.folder / _VECTORS, dtype=self._dtype, mode="r", shape=(len(self._rows), self._dim)
+        )
+        vectors = kept[rows].astype(np.float32)
+        if self._dtype.itemsize == 2:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return Encoded(vectors, np.array([self._cut[row] for row in rows], dtype=np.bool_))
+
+    def _add(self, missing: Sequence[tuple[bytes, str]]) -> None:
+        """Embed and keep texts, the longest first, so that those of a block are about as long."""
+        self._tell(len(missing), 0)
+        for low in range(0, len(missing), self._block):
+            some = missing[low : low + self._block]
+            made = self._embedder.encode([text for _, text in some])
+            self._check(made, len(some))
+            flags = [bool(cut) for cut in made.cut]
+            vectors = np.ascontiguousarray(made.vectors, dtype=self._dtype)
+            jsonl.append(self.folder / _VECTORS, vectors.tobytes())
+            marks = (key + bytes([cut]) for (key, _), cut in zip(some, flags, strict=True))
+            jsonl.append(self.folder / _KEYS, b"".join(marks))
+            for (key, _), cut in zip(some, flags, strict=True):
+                self._rows[key] = len(self._rows)
+                self._cut.append(cut)
+            self._tell(len(missing), low + len(some))
+
+    def _check(self, made: Encoded, wanted: int) -> None:
+        name = self._embedder.name
+        if made.vectors.ndim != 2 or len(made.vectors) != wanted:
+            raise InputError(f"{name}: gave {len(made.vectors)} vectors for {wanted} texts")
+        if not np.isfinite(made.vectors).all():
+            raise InputError(
+                f"{name}: gave vectors that are not finite numbers; check the embedding model, or set"
+                " retrieve.dtype=float32. What was embedded before is kept"
+            )
+        if self._dim and made.vectors.shape[1] != self._dim:
+            raise InputError(
+                f"{self.folder}: holds vectors of {self._dim} dimensions, {name} now gives {made.vectors.shape[1]}:"
+                " the model has changed; delete that folder and run again"
+            )
+        if not self._dim:
+            self._dim = made.vectors.shape[1]
+            about = {"embedder": name, "identity": self._embedder.identity, "dim": self._dim}
+            jsonl.write_json(self.folder / "about.json", {**about, "numbers": self._dtype.name})
+
+    def _open(self) -> None:
+        """Read what is there; what a killed process left half is cut off."""
+        about = self.folder / "about.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
+        try:
+            self._dim = int(json.loads(about.read_text(encoding="utf-8"))["dim"])
+        except FileNotFoundError:
+            vectors.unlink(missing_ok=True)
+            keys.unlink(missing_ok=True)
+            return
+        except (ValueError, KeyError, TypeError, OSError):
+            raise InputError(f"{about}: is damaged; delete {self.folder} and run again") from None
+        if not (vectors.exists() and keys.exists()):
+            self._dim = 0
+            return
+        size = self._dim * self._dtype.itemsize
+        whole = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
+        os.truncate(vectors, whole * size)
+        os.truncate(keys, whole * _KEY)
+        data = keys.read_bytes()
+        for row in range(whole):
+            self._rows[data[row * _KEY : row * _KEY + _HASH]] = row
+            self._cut.append(bool(data[row * _KEY + _HASH]))
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_HASH]

@@ -1,0 +1,41 @@
+"""Texts cut to so many tokens, for endpoints that refuse longer ones."""
+
+from __future__ import annotations
+
+# Exact for OpenAI's embedding models, near for others.
+TOKENIZER = "cl100k_base"
+
+
+class Cutting:
+    """Cuts texts that are longer than a limit.
+
+    Args:
+        limit: tokens a text may have.
+    """
+
+    def __init__(self, limit: int) -> None:
+        from bpe_openai import get_encoding
+        from bpe_openai._bindings import tokenizer_for_encoding  # the wrapper's own count is slower
+
+        self._limit = limit
+        self._within = tokenizer_for_encoding(TOKENIZER).count_till_limit
+        self._encoding = get_encoding(TOKENIZER)
+
+    def cut(self, text: str) -> str:
+        """The text, or the longest beginning of it that ends with a token and is within the limit.
+
+        No code point is cut through: where a token ends inside of one, the beginning ends before it.
+        """
+        text_bytes = text.encode("utf-8", "replace")
+        if len(text_bytes) <= self._limit:  # no tokenizer makes more tokens than bytes
+            return text
+        whole = text_bytes.decode()
+        if self._within(whole, self._limit) is not None:
+            return text
+        tokens = self._encoding.encode_ordinary(whole)[: self._limit]
+        while tokens:
+            shorter: str = self._encoding.decode_bytes(tokens).decode("utf-8", "ignore")
+            if self._within(shorter, self._limit) is not None:  # a beginning may be split into other tokens
+                return shorter
+            tokens.pop()
+        return ""

@@ -1,0 +1,83 @@
+"""What is told about the examples that were found: how many, how near, how often the same ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sinoner.measures import ExampleUse, Histogram
+from sinoner.records import Lang
+from sinoner.retrieve.choose import Entry
+from sinoner.retrieve.strategy import Pool, Retrieved
+from sinoner.settings import RetrieveSettings
+
+_COSINES = (-1.0, 0.05, 40)  # of the histogram: lowest value, width and number of bins
+_SCORES = (0.0, 5.0, 40)
+_MOST_USED = 10
+
+
+def usage(
+    queries: Sequence[Entry],
+    pool: Pool,
+    retrieved: Retrieved,
+    settings: RetrieveSettings,
+    lang: Lang,
+    *,
+    embedder: str = "",
+    cut: int = 0,
+) -> ExampleUse:
+    """The statistics of the examples of one language.
+
+    Args:
+        queries: the passages.
+        pool: where the examples come from.
+        retrieved: the examples, in the order of the queries.
+        settings: under which they were found.
+        lang: the language.
+        embedder: name of what made the vectors.
+        cut: texts of which it did not read the end.
+    """
+    numbers, times = Counter[int](), Counter[str]()
+    types_of = {e.id: e.types for e in pool.entries}
+    shares: list[float] = []
+    for query, found in zip(queries, retrieved.neighbours, strict=True):
+        numbers[len(found.neighbours)] += 1
+        times.update(found.neighbours)
+        if query.types and found.neighbours:
+            shown = {t for i in found.neighbours for t in types_of[i]}
+            shares.append(sum(t in shown for t in query.types) / len(query.types))
+    cosines = [c for n in retrieved.neighbours for c in n.cosine]
+    scores = [s for n in retrieved.neighbours for s in n.bm25]
+    return ExampleUse(
+        lang=lang,
+        strategy=settings.strategy,
+        k=settings.k,
+        embedder=embedder,
+        method=retrieved.method,
+        recall=round(retrieved.recall, 4),
+        queries=len(queries),
+        pool=len(pool),
+        duplicates=pool.duplicates,
+        by_number=tuple(numbers[n] for n in range(max(numbers, default=0) + 1)),
+        below=retrieved.below,
+        cut=cut,
+        cosine=_mean(cosines, 4),
+        cosines=_histogram(cosines, *_COSINES),
+        bm25=_mean(scores, 2),
+        scores=_histogram(scores, *_SCORES),
+        used=len(times),
+        most_used=tuple(sorted(times.items(), key=lambda x: (-x[1], x[0]))[:_MOST_USED]),
+        shared_types=_mean([100 * s for s in shares], 2),
+    )
+
+
+def _mean(values: Sequence[float], digits: int) -> float | None:
+    return round(sum(values) / len(values), digits) if values else None
+
+
+def _histogram(values: Iterable[float], low: float, width: float, bins: int) -> Histogram:
+    """Values below the first bin count in it, as those above the last do in that."""
+    counts = [0] * bins
+    for value in values:
+        counts[min(max(int((value - low) / width), 0), bins - 1)] += 1
+    return Histogram(low=low, width=width, counts=tuple(counts) if any(counts) else ())

@@ -1,0 +1,112 @@
+"""Where examples come from."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sinoner import jsonl
+from sinoner import recipe as recipes
+from sinoner.errors import InputError
+from sinoner.pipeline import pools as sources
+from sinoner.pipeline.manifest import Manifest
+from sinoner.pipeline.pools import Pools
+from sinoner.pipeline.progress import Screen
+from sinoner.pipeline.splitting import split
+from sinoner.pipeline.stages import Run
+from sinoner.records import Annotation, Entity, Passage
+
+
+def annotation(identifier: str, text: str) -> Annotation:
+    passage = Passage(id=identifier, text=text, source="s", lang="zh")
+    return Annotation(passage=passage, entities=(Entity(surface=text[0], type="字", starts=(0,)),), by="x")
+
+
+def gold(folder: Path, name: str, rows: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "id": f"{name}{i}",
+            "text": f"金{i}",
+            "entities": [{"start": 0, "end": 1, "type": "字", "text": "金"}],
+            "lang": "zh",
+        }
+        for i in range(rows)
+    ]
+    jsonl.write_rows(folder / f"{name}.jsonl", lines)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    jsonl.write_records(path / "decontaminated.jsonl", [annotation(f"d{i}#0", f"文{i}") for i in range(10)])
+    gold(tmp_path / "bench", "train", 30)
+    gold(tmp_path / "bench", "test", 5)
+    return path
+
+
+def pools(folder: Path, **retrieve: Any) -> Pools:
+    recipe = recipes.build({"out": str(folder), "retrieve": retrieve, "it_set": {"validation": 0.2}})
+    run = Run(folder, recipe, Manifest(folder), Screen(quiet=True))
+    return Pools(run, split(run), recipe.retrieve)
+
+
+def test_the_own_training_passages(folder: Path) -> None:
+    with pools(folder) as found:
+        assert len(found) == 8  # not those set aside
+        assert all(found[i].passage.id == i for i in found)
+        assert list(found.of("zh")) == []
+
+
+def test_a_benchmark_gives_its_training_part(folder: Path, tmp_path: Path) -> None:
+    with pools(folder, pools=["train", str(tmp_path / "bench")]) as found:
+        foreign = list(found.of("zh"))
+        assert [a.passage.id for a in foreign] == [f"bench/train{i}" for i in range(30)]
+        assert found["bench/train3"] == foreign[3]
+        assert len(found) == 38
+        assert list(found.of("en")) == []
+
+
+def test_without_the_own(folder: Path, tmp_path: Path) -> None:
+    with pools(folder, pools=str(tmp_path / "bench/test.jsonl")) as found:
+        assert list(found) == [f"bench/test{i}" for i in range(5)]
+        with pytest.raises(KeyError):
+            found["d0#0"]
+
+
+def test_a_sample_as_the_paper_draws_it(folder: Path, tmp_path: Path) -> None:
+    random.seed(42)
+    expected = random.sample([f"bench/train{i}" for i in range(30)], 8)
+    with pools(folder, pools=str(tmp_path / "bench"), pool_size=8) as found:
+        assert list(found) == expected
+    with pools(folder, pools=str(tmp_path / "bench"), pool_size=8, pool_seed=7) as found:
+        assert list(found) != expected
+    with pools(folder, pools=str(tmp_path / "bench"), pool_size=99) as found:
+        assert len(found) == 30
+
+
+def test_another_run(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    jsonl.write_records(other / "decontaminated.jsonl", [annotation("x#0", "他人")])
+    (other / "recipe.yaml").write_text("name: other\n", encoding="utf-8")
+    with pools(folder, pools=str(other)) as found:
+        assert list(found) == ["other/x#0"]
+        assert found["other/x#0"].passage.text == "他人"
+
+
+def test_two_of_one_name(folder: Path, tmp_path: Path) -> None:
+    gold(tmp_path / "elsewhere/bench", "train", 3)
+    with pytest.raises(InputError, match="both called 'bench'"):
+        pools(folder, pools=[str(tmp_path / "bench"), str(tmp_path / "elsewhere/bench")])
+
+
+def test_no_such_pool(folder: Path) -> None:
+    with pytest.raises(InputError, match="no such gold file, folder or benchmark"):
+        pools(folder, pools="nowhere")
+
+
+def test_files_and_names(tmp_path: Path, folder: Path) -> None:
+    settings = recipes.build({"retrieve": {"pools": ["train", str(tmp_path / "bench"), "nowhere"]}}).retrieve
+    assert sources.files(settings) == [tmp_path / "bench/train.jsonl"]
+    assert sources.names(settings) == ["train", "bench", "nowhere"]
