@@ -1,13 +1,12 @@
 """Exact nearest neighbours by inner product: FAISS flat, or a bfloat16 first pass whose candidates are scored again.
 
-Both end the same way: every pair that may be among the best is scored in float32 by one inner product of its two rows,
-so that the result does not depend on blocks, order or engine, and equal rows get equal scores.
+Where the order of two rows could be decided by how a matrix product happened to be cut into blocks, the inner product of
+the two vectors alone decides, so that equal rows get equal scores and ties go to the smaller row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,8 @@ import numpy.typing as npt
 from sinoner.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    import torch
+
     Vectors = npt.NDArray[np.float32]
     Rows = npt.NDArray[np.int64]
 
@@ -50,17 +51,6 @@ def exact(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
     if len(queries) * len(pool) >= _MANY and 8 * k <= len(pool) and pool.shape[1] >= 128 and has_bf16():
         return _two_passes(queries, pool, k)
     return _flat(queries, pool, k)
-
-
-def _two_passes(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
-    from sinoner.retrieve.firstpass import candidates
-
-    rows = np.empty((len(queries), k), dtype=np.int64)
-    scores = np.empty((len(queries), k), dtype=np.float32)
-    for low, found, border in candidates(queries, pool, k):
-        block = slice(low, low + len(found))
-        _settle(queries[block], pool, found, border, rows[block], scores[block])
-    return rows, scores
 
 
 def has_bf16() -> bool:
@@ -100,45 +90,82 @@ def _flat(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
     searched = min(k + _BEYOND, len(pool))
     for low in range(0, len(queries), _BLOCK):
         block = slice(low, low + _BLOCK)
-        approximate, found = index.search(queries[block], searched)
-        border = approximate[:, -1] if searched < len(pool) else np.full(len(found), -np.inf)
-        _settle(queries[block], pool, list(found), border + _NOISE, rows[block], scores[block])
+        found_scores, found = index.search(queries[block], searched)
+        _decide_ties(queries[block], pool, found, found_scores)
+        rows[block], scores[block] = found[:, :k], found_scores[:, :k]
+        if searched < len(pool):
+            unsure = low + np.flatnonzero(found_scores[:, k - 1] - found_scores[:, -1] < 2 * _NOISE)
+            _search_again(queries, pool, unsure, rows, scores)
     return rows, scores
 
 
-def _settle(
-    queries: Vectors,
-    pool: Vectors,
-    candidates: Sequence[npt.NDArray[Any]],
-    border: npt.NDArray[Any],
-    rows: Rows,
-    scores: Vectors,
-) -> None:
-    """Score candidates and keep the best; ``border`` is what anything that is no candidate stays below.
+def _decide_ties(queries: Vectors, pool: Vectors, found: Rows, scores: Vectors) -> None:
+    """Score again, one by one, what is nearly equal to its neighbour in a descending order, and sort it anew."""
+    close = scores[:, :-1] - scores[:, 1:] < 2 * _NOISE
+    tied = np.zeros(scores.shape, dtype=bool)
+    tied[:, :-1] |= close
+    tied[:, 1:] |= close
+    row, place = np.nonzero(tied)
+    for low in range(0, len(row), 8192):
+        r, p = row[low : low + 8192], place[low : low + 8192]
+        scores[r, p] = np.vecdot(queries[r], pool[found[r, p]])
+    some = np.unique(row)
+    order = np.lexsort((found[some], -scores[some]), axis=1)
+    found[some] = np.take_along_axis(found[some], order, 1)
+    scores[some] = np.take_along_axis(scores[some], order, 1)
 
-    A query whose last kept one is not above it (or that has too few candidates) is searched again.
-    """
-    k = rows.shape[1]
-    again: list[int] = []
 
-    def one(number: int) -> None:
-        found = np.sort(candidates[number])
-        if len(found) < k:
-            again.append(number)
-            return
-        exact_scores = np.vecdot(np.take(pool, found, axis=0), queries[number])
-        order = np.lexsort((found, -exact_scores))[:k]
-        rows[number], scores[number] = found[order], exact_scores[order]
-        if scores[number, -1] <= border[number]:
-            again.append(number)
+def _two_passes(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
+    import torch
 
-    _in_threads(one, len(queries))
-    for low in range(0, len(again), 256):
-        some = sorted(again)[low : low + 256]
-        for number, found in zip(some, _whole(queries[some], pool, k), strict=True):
-            exact_scores = np.vecdot(np.take(pool, found, axis=0), queries[number])
-            order = np.lexsort((found, -exact_scores))
-            rows[number], scores[number] = found[order], exact_scores[order]
+    from sinoner.retrieve.firstpass import candidates
+
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    across = torch.from_numpy(pool).T
+    for low, found in candidates(queries, pool, k):
+        block = slice(low, low + len(found.border))
+        numbers = np.diff(found.edges)
+        made = _scored(torch.from_numpy(queries[block]), across, found.edges, found.rows)
+        padded = np.full((len(numbers), max(int(numbers.max(initial=0)), k)), -np.inf, dtype=np.float32)
+        row = np.repeat(np.arange(len(numbers)), numbers)
+        padded[row, np.arange(len(row)) - found.edges[row]] = made
+        # Candidates are in ascending order, so a stable sort gives ties to the smaller row.
+        best, order = torch.sort(torch.from_numpy(padded), dim=1, descending=True, stable=True)
+        scores[block] = best[:, :k].numpy()
+        places = found.edges[:-1, None] + order[:, :k].numpy()
+        rows[block] = found.rows[np.minimum(places, len(found.rows) - 1)]
+        unsure = low + np.flatnonzero((numbers < k) | (scores[block][:, -1] <= found.border))
+        _search_again(queries, pool, unsure, rows, scores)
+    return rows, scores
+
+
+def _scored(queries: torch.Tensor, across: torch.Tensor, edges: Rows, rows: Rows) -> Vectors:
+    """The inner product of every query with each of its candidates, none with any other row."""
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # says that sparse tensors are a young part of torch
+        wanted = torch.sparse_csr_tensor(
+            torch.from_numpy(edges),
+            torch.from_numpy(rows),
+            torch.zeros(len(rows)),
+            size=(len(queries), across.shape[1]),
+        )
+        made: Vectors = torch.sparse.sampled_addmm(wanted, queries, across, beta=0.0).values().numpy()
+    return made
+
+
+def _search_again(queries: Vectors, pool: Vectors, unsure: Rows, rows: Rows, scores: Vectors) -> None:
+    """Search the whole pool for these queries, and put the result in its place."""
+    for low in range(0, len(unsure), 256):
+        some = unsure[low : low + 256]
+        for number, found in zip(some, _whole(queries[some], pool, rows.shape[1]), strict=True):
+            again = np.vecdot(np.take(pool, found, axis=0), queries[number])
+            order = np.lexsort((found, -again))
+            rows[number], scores[number] = found[order], again[order]
 
 
 def _whole(queries: Vectors, pool: Vectors, k: int) -> Iterator[Rows]:
@@ -147,18 +174,3 @@ def _whole(queries: Vectors, pool: Vectors, k: int) -> Iterator[Rows]:
         border = np.partition(products, len(products) - k)[len(products) - k]
         above, equal = np.flatnonzero(products > border), np.flatnonzero(products == border)
         yield np.concatenate([above, equal[: k - len(above)]])
-
-
-def _in_threads(one: Callable[[int], None], n: int) -> None:
-    """Do it for every number below ``n``; numpy lets several threads compute."""
-    import os
-
-    threads = min(os.cpu_count() or 1, 8)
-    step = -(-n // (4 * threads)) or 1
-
-    def several(low: int) -> None:
-        for number in range(low, min(low + step, n)):
-            one(number)
-
-    with ThreadPoolExecutor(threads) as executor:
-        list(executor.map(several, range(0, n, step)))

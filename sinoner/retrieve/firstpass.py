@@ -8,9 +8,8 @@ that is the same from both sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 # Products that are held at once.
 _HELD = 1 << 25
 # One in this many pool rows is looked at to guess where the border of the best lies.
-_SAMPLED = 16
+_SAMPLED = 12
 # Processors multiply matrices faster when their width is a multiple of this.
 _WIDTH = 32
 
@@ -47,9 +46,21 @@ class _Rounded(NamedTuple):
     slack: Vectors
 
 
-def candidates(
-    queries: Vectors, pool: Vectors, k: int
-) -> Iterator[tuple[int, Sequence[npt.NDArray[Any]], Vectors]]:
+class Block(NamedTuple):
+    """The candidates of some queries.
+
+    Attributes:
+        edges: where the candidates of each query begin in ``rows``, and the last end; shape ``(n + 1,)``.
+        rows: rows of the pool, ascending for each query.
+        border: what the inner product of each query with every row that is no candidate stays below; shape ``(n,)``.
+    """
+
+    edges: Rows
+    rows: Rows
+    border: Vectors
+
+
+def candidates(queries: Vectors, pool: Vectors, k: int) -> Iterator[tuple[int, Block]]:
     """Candidates for the ``k`` best pool rows of every query, some more than ``k``, in blocks of queries.
 
     Args:
@@ -58,8 +69,7 @@ def candidates(
         k: neighbours wanted.
 
     Returns:
-        The first query of a block, the candidates of each of its queries, and for each a border that the inner product
-        with every pool row that is no candidate stays below.
+        The first query of a block, and the block.
     """
     import torch
 
@@ -78,8 +88,8 @@ def candidates(
         )
         certain = (border + error + float(mean @ mean)).astype(np.float32)
         blocks = _symmetric(right, border) if queries is pool else _plain(left, right, border)
-        for low, found in blocks:
-            yield low, found, certain[low : low + len(found)]
+        for low, edges, rows in blocks:
+            yield low, Block(edges, rows, certain[low : low + len(edges) - 1])
 
 
 def _round(vectors: Vectors, mean: Vectors) -> _Rounded:
@@ -111,7 +121,7 @@ def _borders(left: _Rounded, right: _Rounded, k: int) -> Vectors:
     m = len(right.right)
     chosen = np.sort(np.random.default_rng(0).choice(m, m // _SAMPLED, replace=False))
     sample = right.right[torch.from_numpy(chosen)]
-    rank = -(-(2 * k + 64) // _SAMPLED)
+    rank = -(-(2 * k + 48) // _SAMPLED)
     border = np.empty(len(left.left), dtype=np.float32)
     step = max(1, _HELD // len(sample))
     for low in range(0, len(border), step):
@@ -120,7 +130,7 @@ def _borders(left: _Rounded, right: _Rounded, k: int) -> Vectors:
     return border
 
 
-def _plain(left: _Rounded, right: _Rounded, border: Vectors) -> Iterator[tuple[int, list[Rows]]]:
+def _plain(left: _Rounded, right: _Rounded, border: Vectors) -> Iterator[tuple[int, Rows, Rows]]:
     import torch
 
     m = len(right.right)
@@ -129,10 +139,10 @@ def _plain(left: _Rounded, right: _Rounded, border: Vectors) -> Iterator[tuple[i
         some = border[low : low + step]
         reached = left.left[low : low + step] @ right.right.T >= torch.from_numpy(some).bfloat16()[:, None]
         row, column = np.divmod(np.flatnonzero(reached.numpy()), m)
-        yield low, _grouped(row, column, len(some))
+        yield low, np.searchsorted(row, np.arange(len(some) + 1)), column
 
 
-def _symmetric(rows: _Rounded, border: Vectors) -> Iterator[tuple[int, list[Rows]]]:
+def _symmetric(rows: _Rounded, border: Vectors) -> Iterator[tuple[int, Rows, Rows]]:
     """Only the products above the diagonal are made; each tells something about two rows."""
     import torch
 
@@ -156,17 +166,13 @@ def _symmetric(rows: _Rounded, border: Vectors) -> Iterator[tuple[int, list[Rows
         for later in range(number + 1, len(starts) - 1):
             piece = slice(edges[later], edges[later + 1])
             told[later].append((column[piece] - starts[later], row[piece]))
-        yield (
-            low,
-            _grouped(
-                np.concatenate([r for r, _ in found]), np.concatenate([c for _, c in found]), high - low
-            ),
-        )
+        rows_found = np.concatenate([r for r, _ in found])
+        yield low, *_grouped(rows_found, np.concatenate([c for _, c in found]), high - low, n)
 
 
-def _grouped(row: Rows, column: Rows, n: int) -> list[Rows]:
-    """The columns of each row."""
-    order = np.argsort(row, kind="stable")
-    edges = np.searchsorted(row[order], np.arange(n + 1))
-    column = column[order]
-    return [column[low:high] for low, high in pairwise(edges)]
+def _grouped(row: Rows, column: Rows, n: int, m: int) -> tuple[Rows, Rows]:
+    """Where the columns of each of ``n`` rows begin, and the columns (below ``m``), ascending within a row."""
+    place = row * m + column
+    place.sort()
+    row, column = np.divmod(place, m)
+    return np.searchsorted(row, np.arange(n + 1)), column

