@@ -76,7 +76,10 @@ def build(
             asked = [*positives, *drawn.types]
             if not asked:
                 yield Reject(
-                    id=passage.id, stage=STAGE, reason="no_types", detail="the data set has no types at all"
+                    id=passage.id,
+                    stage=STAGE,
+                    reason="no_types",
+                    detail="no type of its own, and no negative one",
                 )
                 continue
             random.shuffle(asked)

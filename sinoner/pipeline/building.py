@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinoner import jsonl
+from sinoner.errors import InputError
 from sinoner.itset import export
 from sinoner.itset.build import Built, build
 from sinoner.itset.hard import HardNegatives, Labels
-from sinoner.itset.negatives import NegativeSampler, dropped_types
+from sinoner.itset.negatives import NegativeSampler, dropped_types, is_misc
 from sinoner.itset.writers import ENDINGS, Gliner, Writer, writer
 from sinoner.pipeline import pools as sources
 from sinoner.pipeline.paths import DECONTAMINATED, IT_SET, NEIGHBOURS, TRAIN, VALIDATION
@@ -41,6 +42,7 @@ def _build(run: Run, tally: Tally, at: At) -> None:
     parted = (("train", TRAIN, parts.train), ("validation", VALIDATION, parts.validation))
     with Pools(run, parts, recipe.retrieve) as pool, ExitStack() as stack:
         files = {name: _Part(run.folder, name, waist, settings.formats, stack) for name, waist, _ in parted}
+        _check(run, neighbours, pool)
         for name, _, ids in parted:
             source = tally.watch(_annotations(run, ids), "passage")
             for item in build(source, neighbours, pool, negatives, settings, recipe.seed, count):
@@ -56,6 +58,20 @@ def _build(run: Run, tally: Tally, at: At) -> None:
         if n:
             tally.make(word, n)
     _indexes(run, files, parts.frequency)
+
+
+def _check(run: Run, neighbours: Mapping[str, Neighbours], pool: Pools) -> None:
+    """Every example must be in a pool.
+
+    Raises:
+        InputError: one is not: the file of neighbours is not that of these pools.
+    """
+    for found in neighbours.values():
+        if stranger := next((i for i in found.neighbours if i not in pool), None):
+            raise InputError(
+                f"{run.folder / NEIGHBOURS}: {found.id} has the example {stranger}, which is in no pool (retrieve.pools);"
+                " delete the file and run the same command again"
+            )
 
 
 def _annotations(run: Run, ids: Mapping[str, int]) -> Iterator[Annotation]:
@@ -171,8 +187,10 @@ def _indexes(run: Run, parts: Mapping[str, _Part], frequency: Mapping[Lang, Coun
         jsonl.write_json(folder / "dataset_info.json", export.dataset_info(run.recipe.name, files))
     else:
         (folder / "dataset_info.json").unlink(missing_ok=True)
+    misc = dropped_types(run.recipe.it_set)
     total = sum(frequency.values(), Counter())
-    jsonl.write_json(folder / "type2freq.json", dict(sorted(total.items(), key=lambda x: (-x[1], x[0]))))
+    asked = sorted(((t, n) for t, n in total.items() if not is_misc(t, misc)), key=lambda x: (-x[1], x[0]))
+    jsonl.write_json(folder / "type2freq.json", dict(asked))
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

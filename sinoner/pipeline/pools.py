@@ -55,6 +55,9 @@ class Pools(Mapping[str, Annotation]):
             return self._file[identifier]
         return self._foreign[identifier]
 
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._own or identifier in self._foreign
+
     def __iter__(self) -> Iterator[str]:
         yield from self._own
         yield from self._foreign

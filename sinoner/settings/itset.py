@@ -26,9 +26,10 @@ def _formats(value: Any) -> Any:
 def _weights(value: dict[str, float]) -> dict[str, float]:
     if value and not any(value.values()):
         raise ValueError("at least one weight must be above 0")
-    if any(weight < 0 for weight in value.values()):
-        raise ValueError("weights must not be negative")
     return value
+
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ItSetSettings(Section):
@@ -46,7 +47,7 @@ class ItSetSettings(Section):
     )
     validation: float = Field(0.1, ge=0, lt=1, description="share of documents set aside for validation")
     size: int | None = Field(None, ge=1, description="train on a random subset of this many passages")
-    mix: Annotated[dict[Literal["zh", "en"], float], AfterValidator(_weights)] = Field(
+    mix: Annotated[dict[Literal["zh", "en"], Weight], AfterValidator(_weights)] = Field(
         {},
         description="weights of the languages in training, for example {zh: 2, en: 1}; none = as they come",
     )
