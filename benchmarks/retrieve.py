@@ -9,8 +9,8 @@ what the paper's code does, in plain Python and numpy: one cosine after the othe
 sort; it answers --loop-queries of the queries and is scaled up linearly. ``faiss`` is one search of a flat index and
 nothing else. ``sinoner`` is ``nearest`` with the pool asking, ``sinoner-others`` the same with queries that are not in the pool,
 ``sinoner-flat`` the same without the first pass in bfloat16; ``ivf`` and ``hnsw`` are approximate, and building their index
-counts. ``recall`` is the share of the true neighbours (float64) for 200 queries. ``ratio`` is how many times as fast as ``faiss``,
-``of_loop`` how many times as fast as ``loop``.
+counts. ``recall`` is the share of the true neighbours (float64) for 200 queries. ``ratio`` is how many times as fast as
+``faiss``, ``of_loop`` how many times as fast as ``loop``.
 """
 
 import argparse

@@ -83,11 +83,11 @@ def _annotations(run: Run, ids: Mapping[str, int]) -> Iterator[Annotation]:
 def _count(counts: Counter[str], built: Built) -> None:
     counts["conversation"] += len(built.conversations)
     counts["negative type"] += len(built.negatives.types)
-    counts["hard negative"] += built.negatives.hard_similar + built.negatives.hard_examples
-    counts["example shown"] += len(built.fitted.examples)
-    counts["example shortened"] += built.fitted.shortened
-    counts["example dropped"] += built.fitted.dropped
-    counts["conversation over the budget"] += len(built.conversations) if built.fitted.over else 0
+    counts["hard negative type"] += built.negatives.hard_similar + built.negatives.hard_examples
+    counts["shown example"] += len(built.fitted.examples)
+    counts["shortened example"] += built.fitted.shortened
+    counts["dropped example"] += built.fitted.dropped
+    counts["too long conversation"] += len(built.conversations) if built.fitted.over else 0
 
 
 def _counter(recipe: Recipe) -> Count | None:
@@ -164,7 +164,7 @@ class _Part:
         for make, file in self._files:
             file.write(make.end())
             if isinstance(make, Gliner) and make.left_out:
-                tally.make("occurrence GLiNER cannot express", make.left_out)
+                tally.make("occurrence not in GLiNER", make.left_out)
         written = self._formats if self._files else ()
         for other in FORMATS:
             if other not in written:
@@ -215,6 +215,8 @@ BUILD = Stage(
     outputs=(
         TRAIN,
         VALIDATION,
+        f"{IT_SET}/dataset_info.json",
+        f"{IT_SET}/type2freq.json",
         *(f"{IT_SET}/{part}{end}" for part in ("train", "validation") for end in ENDINGS.values()),
     ),
     work=_build,

@@ -177,7 +177,7 @@ def _examples(
     with Pools(run, parts, settings) as pools:
         for lang in LANGS:
             own = (pools[i] for i in parts.train) if OWN in settings.pools and queries[lang] else ()
-            pool = [entry(a) for a in own if a.passage.lang == lang]
+            pool = [entry(a) for a in own if a.passage.lang == lang and sources.serves(a, run.recipe.it_set)]
             pool += map(entry, pools.of(lang))
             for x in serve(run, lang, queries[lang], pool, settings, at).neighbours if queries[lang] else ():
                 found[x.id] = [pools[i] for i in x.neighbours]

@@ -21,6 +21,7 @@ from sinoner.retrieve.choose import Entry
 from sinoner.settings import RetrieveSettings
 
 if TYPE_CHECKING:
+    from sinoner.pipeline.tokens import Tokens
     from sinoner.pipeline.vectors import VectorStore
     from sinoner.retrieve.embed import Vectors
 
@@ -87,6 +88,7 @@ class _Tools:
         self._run, self._lang, self._settings, self._at = run, lang, settings, at
         self._stack = ExitStack()
         self._store: VectorStore | None = None
+        self._cut_into_words: Tokens | None = None
         self.cut = 0
         self.tools = Tools(self._encode, self._words)
 
@@ -112,12 +114,14 @@ class _Tools:
 
     def _words(self, texts: Sequence[str]) -> list[list[str]]:
         from sinoner.pipeline.tokens import Tokens, stop_words
+        from sinoner.retrieve.words import kept
 
         stops = stop_words(self._settings.stop_words, self._lang)
-        place = self._run.folder / WORDS.format(lang=self._lang)
+        if self._cut_into_words is None:
+            place = self._run.folder / WORDS.format(lang=self._lang)
+            self._cut_into_words = Tokens(place, self._lang, self._settings.workers)
         self._at(len(texts), f"words {self._lang}", 0)
-        found = Tokens(place, self._lang, self._settings.workers).of(texts)
-        return [[word for word in words if word not in stops] for words in found]
+        return [kept(tokens, stops) for tokens in self._cut_into_words.of(texts)]
 
 
 def _retrieve(run: Run, tally: Tally, at: At) -> None:
@@ -137,11 +141,20 @@ def _retrieve(run: Run, tally: Tally, at: At) -> None:
             tally.take("passage")
             order.append(passage.id)
             queries[passage.lang].append(entry(annotation))
-            if trained and OWN in settings.pools:
+            if trained and OWN in settings.pools and sources.serves(annotation, run.recipe.it_set):
                 pool[passage.lang].append(queries[passage.lang][-1])
+    held_out = {q.text for several in queries.values() for q in several if q.id in parts.validation}
+    left = 0
     with Pools(run, parts, settings) as pools:
         for lang in LANGS:
-            pool[lang] += map(entry, pools.of(lang))
+            found_there = [entry(a) for a in pools.of(lang)]
+            fit = [e for e in found_there if e.text not in held_out]
+            left += len(found_there) - len(fit)
+            pool[lang] += fit
+    if left:
+        run.screen.say(
+            f"retrieve: {left} passages of other pools are set aside for validation here, so no examples"
+        )
     found: dict[str, Neighbours] = {}
     told: list[ExampleUse] = []
     for lang in LANGS:
@@ -158,6 +171,8 @@ def _retrieve(run: Run, tally: Tally, at: At) -> None:
     jsonl.write_json(run.folder / EXAMPLES, Examples(languages=tuple(told)).model_dump(mode="json"))
 
 
+# Settings of it_set that decide which passages may be examples.
+_POOL_KEYS = {"keep_empty", "misc", "misc_types"}
 # What makes no difference to the result.
 _HOW_ONLY = {"batch_size", "workers", "devices", "api_key_env", "pools"}
 
@@ -172,8 +187,16 @@ def settings_of(settings: RetrieveSettings) -> dict[str, object]:
 
 RETRIEVE = Stage(
     name="retrieve",
-    inputs=lambda run: [run.folder / DECONTAMINATED, *sources.files(run.recipe.retrieve)],
-    settings=lambda r: {**settings_of(r.retrieve), **r.it_set.model_dump(mode="json", include=SPLIT_KEYS)},
+    inputs=lambda run: [
+        run.folder / DECONTAMINATED,
+        *sources.files(run.recipe.retrieve),
+        *sources.test_files(run.recipe),
+    ],
+    settings=lambda r: {
+        **settings_of(r.retrieve),
+        **r.it_set.model_dump(mode="json", include=SPLIT_KEYS | _POOL_KEYS),
+        **({"near_duplicate": r.filter.near_duplicate} if sources.test_files(r) else {}),
+    },
     outputs=(NEIGHBOURS, EXAMPLES),
     work=_retrieve,
     after="filter",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sinoner import jsonl
 from sinoner.errors import InputError
@@ -100,7 +101,7 @@ class VectorStore:
         """The vectors of texts, from the folder or made now; shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the embedder gives unusable vectors, or others than are kept.
+            InputError: the embedder gives unusable vectors, or others than are kept; or those kept are damaged.
         """
         keys = [_key(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
@@ -110,11 +111,14 @@ class VectorStore:
             return self._embedder.encode([])
         rows = np.array([self._rows[key] for key in keys])
         kept = np.memmap(
-            self.folder / _VECTORS, dtype=self._dtype, mode="r", shape=(len(self._rows), self._dim)
+            self.folder / _VECTORS, dtype=self._dtype, mode="r", shape=(len(self._cut), self._dim)
         )
-        vectors = kept[rows].astype(np.float32)
+        vectors = np.asarray(kept[rows]).astype(np.float32, copy=False)
+        lengths = _lengths(vectors)
+        if not _near_one(lengths):
+            raise self._damaged(self.folder / _VECTORS)
         if self._dtype.itemsize == 2:
-            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            vectors /= lengths[:, None]
         return Encoded(vectors, np.array([self._cut[row] for row in rows], dtype=np.bool_))
 
     def _add(self, missing: Sequence[tuple[bytes, str]]) -> None:
@@ -130,7 +134,7 @@ class VectorStore:
             marks = (key + bytes([cut]) for (key, _), cut in zip(some, flags, strict=True))
             jsonl.append(self.folder / _KEYS, b"".join(marks))
             for (key, _), cut in zip(some, flags, strict=True):
-                self._rows[key] = len(self._rows)
+                self._rows[key] = len(self._cut)
                 self._cut.append(cut)
             self._tell(len(missing), low + len(some))
 
@@ -143,6 +147,8 @@ class VectorStore:
                 f"{name}: gave vectors that are not finite numbers; check the embedding model, or set"
                 " retrieve.dtype=float32. What was embedded before is kept"
             )
+        if not _near_one(_lengths(made.vectors)):
+            raise InputError(f"{name}: gave vectors that are not of length 1; check the embedding model")
         if self._dim and made.vectors.shape[1] != self._dim:
             raise InputError(
                 f"{self.folder}: holds vectors of {self._dim} dimensions, {name} now gives {made.vectors.shape[1]}:"
@@ -154,21 +160,21 @@ class VectorStore:
             jsonl.write_json(self.folder / "about.json", {**about, "numbers": self._dtype.name})
 
     def _open(self) -> None:
-        """Read what is there; what a killed process left half is cut off."""
+        """Read what is there; what a killed process left half is cut off, and a file without the other goes."""
         about = self.folder / "about.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
+        if not (about.exists() and vectors.exists() and keys.exists()):
+            for file in (vectors, keys):  # rows of one alone would pass for those of the texts to come
+                file.unlink(missing_ok=True)
+            return
         try:
-            self._dim = int(json.loads(about.read_text(encoding="utf-8"))["dim"])
-        except FileNotFoundError:
-            vectors.unlink(missing_ok=True)
-            keys.unlink(missing_ok=True)
-            return
+            known = json.loads(about.read_text(encoding="utf-8"))
+            self._dim = int(known["dim"])
+            if self._dim < 1 or known["numbers"] != self._dtype.name:
+                raise ValueError
         except (ValueError, KeyError, TypeError, OSError):
-            raise InputError(f"{about}: is damaged; delete {self.folder} and run again") from None
-        if not (vectors.exists() and keys.exists()):
-            self._dim = 0
-            return
+            raise self._damaged(about) from None
         size = self._dim * self._dtype.itemsize
         whole = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
         os.truncate(vectors, whole * size)
@@ -178,6 +184,19 @@ class VectorStore:
             self._rows[data[row * _KEY : row * _KEY + _HASH]] = row
             self._cut.append(bool(data[row * _KEY + _HASH]))
 
+    def _damaged(self, file: Path) -> InputError:
+        return InputError(f"{file}: is damaged; delete {self.folder} and run again")
+
 
 def _key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_HASH]
+
+
+def _lengths(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    lengths: npt.NDArray[np.float32] = np.sqrt(np.vecdot(vectors, vectors))
+    return lengths
+
+
+def _near_one(lengths: npt.NDArray[np.float32]) -> bool:
+    """Whether these can be lengths of unit vectors, kept as float16 perhaps. Of other bytes, next to none are."""
+    return bool((np.abs(lengths - 1) < 0.02).all())

@@ -70,7 +70,8 @@ def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
 
         return e5_mini(settings)
     from sinoner.retrieve.local import encoder
-    from sinoner.retrieve.source import Source, pooling
+    from sinoner.retrieve.source import Source, dimension, pooling
 
     model = settings.model(lang)
-    return encoder(Source("bge", model, model, pooling(model, settings.pooling)), settings)
+    dim = dimension(model)  # first: it knows at once when there is no such model
+    return encoder(Source("bge", model, model, pooling(model, settings.pooling)), settings, dim)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sinoner import models
 from sinoner.errors import InputError, MissingExtraError
 from sinoner.retrieve.embed import Embedder, Encoded
-from sinoner.retrieve.source import Source, cannot_load, dimension, fingerprint, finite, identity
+from sinoner.retrieve.source import Source, cannot_load, dimension, fingerprint, finite, identity, quiet
 from sinoner.retrieve.tokens import Pretokenised, Tokens, batches, limit, tokens
 from sinoner.settings import RetrieveSettings
 
@@ -185,7 +185,7 @@ class FlagEmbedder:
         if self._loaded is None:
             from FlagEmbedding import FlagLLMModel, FlagModel
 
-            _quiet()
+            quiet()
             last = self._source.pooling == "last_token"
             settings = {} if last else {"pooling_method": self._source.pooling}
             try:
@@ -223,7 +223,7 @@ def _load(source: Source, dtype: Any, most: int) -> tuple[Any, Any, int]:
         from transformers import AutoModel, AutoTokenizer
     except ImportError:
         raise MissingExtraError("transformers (retrieve.embedder)", "retrieve") from None
-    _quiet()
+    quiet()
     wanted: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa", "output_loading_info": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.place)
@@ -261,11 +261,3 @@ def _forward(model: Any, rows: list[Any], pooling: str) -> Vectors:
             pooled = hidden[torch.arange(len(rows)), lengths - 1].float()
         vectors: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
         return vectors
-
-
-def _quiet() -> None:
-    """No bars and no reports of transformers while a model is loaded."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()

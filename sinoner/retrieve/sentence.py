@@ -10,7 +10,7 @@ from sinoner import models
 from sinoner.errors import MissingExtraError
 from sinoner.retrieve.embed import Encoded
 from sinoner.retrieve.local import devices
-from sinoner.retrieve.source import cannot_load, fingerprint, finite, identity
+from sinoner.retrieve.source import cannot_load, fingerprint, finite, identity, quiet
 from sinoner.settings import RetrieveSettings
 
 
@@ -94,10 +94,8 @@ class SentenceEmbedder:
 def _load(model: str, settings: RetrieveSettings, device: str) -> Any:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quiet()
     try:
         loaded = SentenceTransformer(
             model, device=device, model_kwargs={"dtype": models.dtype(settings.dtype, device)}

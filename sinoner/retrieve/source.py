@@ -96,6 +96,7 @@ def dimension(model: str) -> int:
         from transformers import AutoConfig
     except ImportError:
         raise MissingExtraError("transformers (retrieve.embedder)", "retrieve") from None
+    quiet()
     try:
         return int(AutoConfig.from_pretrained(model).hidden_size)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -156,6 +157,17 @@ def identity(parts: Iterable[str]) -> str:
     return " ".join(part for part in parts if part)
 
 
+def quiet() -> None:
+    """No bars and no reports of transformers while a model is loaded, and none of every attempt to reach the hub."""
+    import logging
+
+    from transformers.utils import logging as of_transformers
+
+    of_transformers.disable_progress_bar()
+    of_transformers.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
 def _revision(model: str) -> str | None:
     """The commit of the hub model in the cache."""
     try:
@@ -181,6 +193,7 @@ def noted(model: str, name: str) -> Any:
             from transformers.utils import cached_file
         except ImportError:
             raise MissingExtraError("transformers (retrieve.embedder)", "retrieve") from None
+        quiet()
         try:
             path = cached_file(
                 model,

@@ -152,10 +152,12 @@ class _Search:
         outside = [
             settings.query_instruction + q.text for q, known in zip(queries, inside, strict=True) if not known
         ]
-        strangers = np.asarray(tools.encode(outside), dtype=np.float32) if outside else self._vectors[:0]
-        self._asked = np.empty((len(queries), self._vectors.shape[1]), dtype=np.float32)
-        self._asked[inside] = self._vectors[own[inside]]
-        self._asked[~inside] = strangers
+        # Only what is not in the pool has a vector of its own: most queries are in it, and a second copy is large.
+        self._strangers = (
+            np.asarray(tools.encode(outside), dtype=np.float32) if outside else self._vectors[:0]
+        )
+        numbers: Rows = np.cumsum(~inside, dtype=np.int64)
+        self._rows = np.where(inside, own, -numbers)  # -1 is the first stranger, -2 the second
         self.found = self._near(own, inside)
         self._words: list[list[str]] = []
         self._bm25: Bm25 | None = None
@@ -164,6 +166,14 @@ class _Search:
 
             self._bm25 = Bm25(tools.words(texts), settings.bm25)
             self._words = tools.words([q.text for q in queries])
+
+    def _asked(self, queries: Rows) -> Vectors:
+        """The vectors of some queries, shape ``(len(queries), dim)``."""
+        rows = self._rows[queries]
+        vectors = np.empty((len(rows), self._vectors.shape[1]), dtype=np.float32)
+        vectors[rows >= 0] = self._vectors[rows[rows >= 0]]
+        vectors[rows < 0] = self._strangers[-1 - rows[rows < 0]]
+        return vectors
 
     def _near(self, own: Rows, inside: npt.NDArray[np.bool_]) -> Found:
         """Two more than wanted: the query's own text and id may be among them."""
@@ -179,7 +189,9 @@ class _Search:
         else:
             inside = np.zeros_like(inside)
         if not inside.all():
-            other = nearest(self._asked[~inside], pool, k, settings.index, settings.exact_up_to)
+            other = nearest(
+                self._asked(np.flatnonzero(~inside)), pool, k, settings.index, settings.exact_up_to
+            )
             rows[~inside], scores[~inside] = other.rows, other.scores
             result = min(result, other, key=lambda f: f.recall) if inside.any() else other
         return Found(rows, scores, result.method, result.recall)
@@ -211,7 +223,7 @@ class _Search:
                 best = rows[~np.isin(rows, own)][: self._wanted]
                 mine = candidates[n]
                 more = best[~np.isin(best, mine.rows)]
-                cosine = np.vecdot(self._vectors[more], self._asked[some[n]])
+                cosine = np.vecdot(self._vectors[more], self._asked(np.array([some[n]])))
                 candidates[n] = mine._replace(
                     rows=np.concatenate([mine.rows, more]),
                     cosine=np.concatenate([mine.cosine, cosine]),

@@ -44,11 +44,6 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
         yield [token for token in jieba.lcut(text) if not token.isspace()]
 
 
-def words(text: str, lang: Lang, stops: frozenset[str]) -> list[str]:
-    """The tokens of a text that are no stop words, in order, repeated as often as they occur."""
-    return kept(next(cut((text,), lang)), stops)
-
-
 def kept(tokens: Sequence[str], stops: frozenset[str]) -> list[str]:
     """Tokens without stop words. Case counts: ``The`` is another word than ``the``."""
     return [token for token in tokens if token not in stops]

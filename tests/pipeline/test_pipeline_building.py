@@ -137,8 +137,8 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     assert entry.reasons == {"no_entities": 10}
     assert entry.made["conversation"] == len(waist) == 30
     assert entry.made["negative type"] == sum(len(set(c.types) - positives[c.passage]) for c in waist)
-    assert entry.made["example shown"] == sum(len(c.examples) for c in waist) == 60
-    assert "hard negative" not in entry.made
+    assert entry.made["shown example"] == sum(len(c.examples) for c in waist) == 60
+    assert "hard negative type" not in entry.made
 
 
 def test_types_are_counted_over_training_only(tmp_path: Path) -> None:
@@ -179,22 +179,22 @@ def test_a_token_budget(tmp_path: Path, how: str) -> None:
         assert tight.messages[-queries:] == wide.messages[-queries:]
         assert tight.examples == wide.examples[: len(tight.examples)]
         assert cost <= 160 or not tight.examples
-    assert entry.made.get("conversation over the budget", 0) == over
-    lost = entry.made.get("example dropped", 0)
-    assert lost == plain.made["example shown"] - entry.made.get("example shown", 0) > 0
-    assert ("example shortened" in entry.made) == (how == "shorten")
+    assert entry.made.get("too long conversation", 0) == over
+    lost = entry.made.get("dropped example", 0)
+    assert lost == plain.made["shown example"] - entry.made.get("shown example", 0) > 0
+    assert ("shortened example" in entry.made) == (how == "shorten")
 
 
 def test_hard_negatives_through_the_embedder(tmp_path: Path) -> None:
     settings = {"negatives": 1.0, "hard": 1.0, "hard_neighbours": 2}
     entry = built(tmp_path, it_set=settings, retrieve={"embedder": "e5-mini"}).entries["build-it-set"]
-    assert entry.made["hard negative"] > 10
+    assert entry.made["hard negative type"] > 10
     assert (tmp_path / "retrieval/vectors").is_dir()
     elsewhere: dict[str, set[str]] = {}
     for a in RECORDS:
         for e in a.entities:
             elsewhere.setdefault(e.surface, set()).add(e.type)
-    assert entry.made["hard negative"] <= entry.made["negative type"]
+    assert entry.made["hard negative type"] <= entry.made["negative type"]
     run = start(tmp_path, it_set={**settings, "hard_neighbours": 3}, retrieve={"embedder": "e5-mini"})
     assert perform(run, BUILD)
 

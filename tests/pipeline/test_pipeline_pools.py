@@ -1,10 +1,12 @@
 """Where examples come from."""
 
+import io
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sinoner import jsonl
 from sinoner import recipe as recipes
@@ -110,3 +112,86 @@ def test_files_and_names(tmp_path: Path, folder: Path) -> None:
     settings = recipes.build({"retrieve": {"pools": ["train", str(tmp_path / "bench"), "nowhere"]}}).retrieve
     assert sources.files(settings) == [tmp_path / "bench/train.jsonl"]
     assert sources.names(settings) == ["train", "bench", "nowhere"]
+
+
+def test_the_run_itself_is_no_pool_beside_train(folder: Path) -> None:
+    (folder / "recipe.yaml").write_text("name: run\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"retrieve\.pools: .*run is this run itself.*write train instead"):
+        pools(folder, pools=str(folder))
+
+
+def test_another_run_that_is_not_filtered(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/recipe.yaml").write_text("name: other\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"other: is not filtered yet; run sinoner filter .*other first"):
+        pools(folder, pools=str(tmp_path / "other"))
+
+
+def test_a_folder_that_holds_no_gold(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    with pytest.raises(InputError, match=r"texts: holds neither train\.jsonl, test\.jsonl nor dev\.jsonl"):
+        pools(folder, pools=str(tmp_path / "texts"))
+    settings = recipes.build({"retrieve": {"stop_words": str(tmp_path)}}).retrieve
+    assert sources.files(settings) == []  # a folder is refused later; it is not read to the end before
+
+
+SENTENCES = [
+    f"{place}市人民政府今天上午在{place}召开新闻发布会，介绍了{n}年经济运行的主要情况和下一步工作安排。"
+    for n, place in enumerate(["南京", "武汉", "成都", "西安", "长沙"], 2015)
+]
+
+
+def sentences(folder: Path, name: str, texts: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    entity = {"start": 0, "end": 2, "type": "地点"}
+    rows = [
+        {"id": f"{name}{i}", "text": t, "entities": [{**entity, "text": t[:2]}], "lang": "zh"}
+        for i, t in enumerate(texts)
+    ]
+    jsonl.write_rows(folder / f"{name}.jsonl", rows)
+
+
+def compared(folder: Path, test: Path, pool: Path, **filter: Any) -> tuple[list[str], str]:
+    tree = {
+        "out": str(folder),
+        "retrieve": {"pools": str(pool)},
+        "filter": filter,
+        "evaluate": {"benchmarks": [str(test)]},
+    }
+    said = io.StringIO()
+    recipe = recipes.build(tree)
+    run = Run(folder, recipe, Manifest(folder), Screen(Console(file=said, width=300)))
+    with Pools(run, split(run), recipe.retrieve) as found:
+        return [a.passage.id for a in found.of("zh")], said.getvalue()
+
+
+def test_what_shares_text_with_a_test_set_is_no_example(folder: Path, tmp_path: Path) -> None:
+    """What stands in the pool and in the test set would show the answers that are scored."""
+    sentences(tmp_path / "city", "test", [SENTENCES[0]])
+    sentences(
+        tmp_path / "city", "train", ["后来" + SENTENCES[0], "与此无关的一句话，说的是天气。", "又一句。"]
+    )
+    found, said = compared(folder, tmp_path / "city/test.jsonl", tmp_path / "city")
+    assert found == ["city/train1", "city/train2"]
+    assert "retrieve.pools: city: 1 of 3 passages share text with a test set and are no examples" in said
+    found, said = compared(folder, tmp_path / "city/test.jsonl", tmp_path / "city", decontaminate=False)
+    assert found == ["city/train0", "city/train1", "city/train2"]
+    assert said == ""
+
+
+def test_the_test_set_is_no_pool(folder: Path, tmp_path: Path) -> None:
+    test = tmp_path / "city/test.jsonl"
+    sentences(tmp_path / "city", "test", SENTENCES)
+    with pytest.raises(
+        InputError, match="city: 5 of 5 passages share text with a test set; give what is not"
+    ):
+        compared(folder, test, test)
+
+
+def test_the_test_sets_count_only_where_other_pools_are_compared(tmp_path: Path) -> None:
+    sentences(tmp_path, "test", SENTENCES)
+    tree = {"evaluate": {"benchmarks": [str(tmp_path / "test.jsonl")]}}
+    assert sources.test_files(recipes.build(tree)) == []
+    other = {**tree, "retrieve": {"pools": ["train", "elsewhere"]}}
+    assert sources.test_files(recipes.build(other)) == [tmp_path / "test.jsonl"]
+    assert sources.test_files(recipes.build({**other, "filter": {"decontaminate": False}})) == []

@@ -224,6 +224,57 @@ def test_an_embedder_that_fails_half_way_loses_nothing(
     assert found == retrieved(tmp_path / "other")[0]
 
 
+def test_a_passage_that_is_not_trained_on_is_no_example(tmp_path: Path) -> None:
+    bare = RECORDS[1].model_copy(update={"entities": ()})
+    only_misc = RECORDS[3].model_copy(
+        update={"entities": tuple(e.model_copy(update={"type": "其他"}) for e in RECORDS[3].entities)}
+    )
+    some = [RECORDS[0], bare, RECORDS[2], only_misc, *RECORDS[4:7]]
+    found, _ = retrieved(tmp_path / "a", some, retrieve={"k": 6})
+    assert {i for n in found.values() for i in n.neighbours} == {a.passage.id for a in some} - {"zh1#0"}
+    assert found["zh1#0"].neighbours  # it asks all the same
+    found, _ = retrieved(
+        tmp_path / "b", some, retrieve={"k": 6}, it_set={"validation": 0, "keep_empty": True}
+    )
+    assert {i for n in found.values() for i in n.neighbours} == {a.passage.id for a in some}
+    found, _ = retrieved(tmp_path / "c", some, retrieve={"k": 6}, it_set={"validation": 0, "misc": "drop"})
+    assert not {i for n in found.values() for i in n.neighbours} & {"zh1#0", "zh3#0"}
+
+
+def test_what_is_set_aside_here_is_no_example_of_another_pool_either(tmp_path: Path) -> None:
+    from sinoner.pipeline.splitting import split
+
+    gold(tmp_path / "bench", "train", [*ZH, "又一句别处没有的话。"])
+    settings: dict[str, Any] = {
+        "it_set": {"validation": 0.4},
+        "retrieve": {"k": 8, "pools": str(tmp_path / "bench")},
+    }
+    found, said = retrieved(tmp_path / "run", **settings)
+    parts = split(start(tmp_path / "run", **settings)[0])
+    held_out = [int(i[2]) for i in parts.validation if i.startswith("zh")]
+    assert held_out
+    shown = {i for n in found.values() for i in n.neighbours}
+    assert shown == {f"bench/train{i}" for i in range(8) if i not in held_out}
+    assert f"{len(held_out)} passages of other pools are set aside for validation here" in said
+
+
+def test_a_changed_test_set_is_compared_with_other_pools_anew(tmp_path: Path) -> None:
+    gold(tmp_path / "bench", "train", ZH)
+    gold(tmp_path / "bench", "test", ["人民银行下调了存款准备金率，这一句只在这里。"])
+    test = tmp_path / "bench/test.jsonl"
+    settings: dict[str, Any] = {
+        "retrieve": {"k": 3, "pools": ["train", str(tmp_path / "bench")]},
+        "evaluate": {"benchmarks": [str(test)]},
+    }
+    retrieved(tmp_path / "run", **settings)
+    run, _ = start(tmp_path / "run", **settings)
+    assert not perform(run, RETRIEVE)
+    gold(tmp_path / "bench", "test", [ZH[2]])
+    found, said = retrieved(tmp_path / "run", **settings)
+    assert "retrieve.pools: bench: 1 of 7 passages share text with a test set" in said
+    assert "bench/train2" not in {i for n in found.values() for i in n.neighbours}
+
+
 # evaluation ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,61 @@ def test_a_damaged_description(tmp_path: Path) -> None:
     (store.folder / "about.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="is damaged; delete"):
         VectorStore(tmp_path, Letters())
+
+
+@pytest.mark.parametrize("name", ["vectors.bin", "keys.bin", "about.json"])
+def test_a_file_that_is_gone(name: str, tmp_path: Path) -> None:
+    """The rows of one file alone, as of a run killed after its very first write, are not taken for others."""
+    store = VectorStore(tmp_path, Letters())
+    store.encode(TEXTS[:20])
+    (store.folder / name).unlink()
+    embedder = Letters()
+    made = VectorStore(tmp_path, embedder).encode(TEXTS[10:])
+    assert sorted(embedder.asked) == sorted(TEXTS[10:])
+    assert (made.vectors == Letters().encode(TEXTS[10:]).vectors).all()
+    assert (VectorStore(tmp_path, Letters(stop_after=0)).encode(TEXTS[10:]).vectors == made.vectors).all()
+
+
+@pytest.mark.parametrize("told", [{"dim": 0}, {"dim": -24}, {"numbers": "float16"}])
+def test_a_description_that_cannot_be(told: dict[str, Any], tmp_path: Path) -> None:
+    store = VectorStore(tmp_path, Letters())
+    store.encode(TEXTS[:3])
+    about = json.loads((store.folder / "about.json").read_text(encoding="utf-8"))
+    (store.folder / "about.json").write_text(json.dumps({**about, **told}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"about\.json: is damaged; delete"):
+        VectorStore(tmp_path, Letters())
+
+
+@pytest.mark.parametrize("bytes_", [b"\0", b"\xff"])
+def test_vectors_that_the_disk_has_lost(bytes_: bytes, tmp_path: Path) -> None:
+    store = VectorStore(tmp_path, Letters())
+    store.encode(TEXTS)
+    with (store.folder / "vectors.bin").open("r+b") as file:
+        file.seek(24 * 4 * 7)
+        file.write(bytes_ * 24 * 4)
+    with pytest.raises(InputError, match=r"vectors\.bin: is damaged; delete"):
+        VectorStore(tmp_path, Letters()).encode(TEXTS)
+
+
+def test_a_wrong_dimension_is_not_believed(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path, Letters())
+    store.encode(TEXTS)
+    about = (store.folder / "about.json").read_text(encoding="utf-8")
+    (store.folder / "about.json").write_text(about.replace("24", "12"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"vectors\.bin: is damaged; delete"):
+        VectorStore(tmp_path, Letters()).encode(TEXTS)
+
+
+class Long(Letters):
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        made = super().encode(texts)
+        return made._replace(vectors=2 * made.vectors)
+
+
+def test_vectors_of_another_length_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="letters:small: gave vectors that are not of length 1"):
+        VectorStore(tmp_path, Long()).encode(TEXTS)
+    assert len(VectorStore(tmp_path, Letters()).encode(TEXTS).vectors) == 40
 
 
 def test_it_says_what_it_does(tmp_path: Path) -> None:

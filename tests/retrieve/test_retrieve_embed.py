@@ -1,5 +1,6 @@
 """The embedders that run here, with a real small model each."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -187,6 +188,15 @@ def test_no_model(tmp_path: Path, kind: str, model: str) -> None:
         embedder(RetrieveSettings.model_validate({"embedder": kind, "model_zh": model}), "zh")
     assert repr(model) in str(caught.value)
     one_line(caught)
+
+
+@pytest.mark.parametrize("kind", ["bge", "sentence-transformers"])
+def test_failed_attempts_to_reach_the_hub_are_told_once(tmp_path: Path, kind: str) -> None:
+    logger = logging.getLogger("huggingface_hub")
+    logger.setLevel(logging.WARNING)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        embedder(RetrieveSettings.model_validate({"embedder": kind, "model_zh": str(tmp_path)}), "zh")
+    assert not logger.getChild("utils._http").isEnabledFor(logging.WARNING)
 
 
 def test_each_language_has_its_model(tiny_bert: Path, tmp_path: Path) -> None:

@@ -5,12 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.retrieve.words import cut, kept, stop_words_in, tokenizer, words
+from sinoner.records import Lang
+from sinoner.retrieve.words import cut, kept, stop_words_in, tokenizer
 
 NONE: frozenset[str] = frozenset()
 CHINESE = st.text(
     st.sampled_from('我在北京大学读书，生活。 \t\n\u3000ABC12.5%+-—…《》"张伟3年前𠮷'), max_size=40
 )
+
+
+def words(text: str, lang: Lang, stops: frozenset[str]) -> list[str]:
+    return kept(next(cut((text,), lang)), stops)
 
 
 def test_chinese_is_cut_by_jieba_and_stop_words_go() -> None:
