@@ -45,6 +45,10 @@ bench: setup
 	$(BIN)/python benchmarks/annotate.py --clients aiohttp,openai,sinoner
 	$(BIN)/python benchmarks/filter.py
 	$(BIN)/python benchmarks/duplicates.py
+	$(BIN)/python benchmarks/retrieve.py
+	$(BIN)/python benchmarks/bm25.py
+	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/embed.py
 
 clean:
 	rm -rf $(VENV) dist build runs .mypy_cache .ruff_cache .import_linter_cache .hypothesis

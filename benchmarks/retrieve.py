@@ -17,12 +17,12 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from turns import in_turns
 
 METHODS = ("loop", "faiss", "sinoner", "sinoner-others", "sinoner-flat")
 CHECKED = 200
@@ -92,15 +92,7 @@ def child(method: str) -> None:
 
 
 def main() -> None:
-    methods = ARGS.methods.split(",")
-    results: dict[str, list[dict[str, float]]] = {m: [] for m in methods}
-    for _ in range(ARGS.repeat):
-        for method in methods:
-            command = [sys.executable, __file__, *sys.argv[1:], "--child", method]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                sys.exit(done.stderr)
-            results[method].append(json.loads(done.stdout.splitlines()[-1]))
+    results = in_turns(__file__, ARGS.methods.split(","), ARGS.repeat, lambda method: sys.argv[1:])
     medians = {m: statistics.median(r["seconds"] for r in rs) for m, rs in results.items()}
     for method, runs in results.items():
         told = {

@@ -221,6 +221,28 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path}:{error.lineno}: is not a JSON object") from None
 
 
+def read_text(path: Path, missing: str) -> str:
+    """A text that a person wrote, as UTF-8.
+
+    Args:
+        path: the file.
+        missing: the whole message when there is none.
+
+    Raises:
+        InputError: the file is missing, cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(missing) from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8 and run the same command again"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, or of the sorted files of a folder, as hex."""
     digest = hashlib.sha256()

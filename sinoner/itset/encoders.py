@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from sinoner.itset.export import element
 from sinoner.records import Annotation
 
 Span = tuple[int, int]
@@ -73,7 +72,7 @@ def token_ranges(text: str, edges: set[int]) -> list[Span]:
 
 def gliner_json(passage: Gliner) -> bytes:
     """A passage as an element of GLiNER's JSON array, to be joined by ``export.array_mark``."""
-    return element({"tokenized_text": passage.tokens, "ner": passage.ner}, indent=None)
+    return to_json({"tokenized_text": passage.tokens, "ner": passage.ner})
 
 
 def span_row(annotation: Annotation) -> dict[str, Any]:

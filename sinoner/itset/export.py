@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from json.encoder import (
     encode_basestring as _quoted,
 )  # the string encoder of ``json`` with ensure_ascii=False
 from typing import Any, NamedTuple
-
-from pydantic_core import to_json
 
 from sinoner.records import Conversation, Message
 
@@ -105,29 +103,6 @@ _FRAMES = {
 }
 
 
-def sharegpt(conversation: Conversation) -> dict[str, Any]:
-    """The ShareGPT object of a conversation."""
-    turns = [{"from": _SPEAKERS[m.role], "value": m.content} for m in conversation.messages]
-    return {"id": conversation.id, "conversations": turns}
-
-
-def messages(conversation: Conversation) -> dict[str, Any]:
-    """The OpenAI / TRL messages object of a conversation."""
-    turns = [{"role": m.role, "content": m.content} for m in conversation.messages]
-    return {"id": conversation.id, "messages": turns}
-
-
-def element(value: dict[str, Any], indent: int | None = 4) -> bytes:
-    """A value as it stands in a JSON array; without indent, on one line.
-
-    pydantic-core writes the bytes of ``json.dumps(…, ensure_ascii=False, indent=4)`` for everything but floats, which
-    no format has, in a sixth of the time.
-    """
-    if indent is None:
-        return to_json(value)
-    return to_json([value], indent=indent)[2:-2]  # without the array's brackets and the line ends beside them
-
-
 def array_mark(before: int) -> bytes:
     """What stands in front of an element of a JSON array.
 
@@ -140,15 +115,6 @@ def array_mark(before: int) -> bytes:
 def array_end(elements: int) -> bytes:
     """What ends a JSON array of so many elements."""
     return b"\n]" if elements else b"[]"
-
-
-def json_array(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """A JSON array in pieces, the same bytes as ``json.dumps(list, ensure_ascii=False, indent=4)`` without floats."""
-    n = 0
-    for row in rows:
-        yield array_mark(n) + element(row)
-        n += 1
-    yield array_end(n)
 
 
 def dataset_info(name: str, files: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -175,10 +175,12 @@ def _examples(
             queries[passage.lang].append(Entry(f"{n}/{passage.id}", passage.text, gold.types))
     found: dict[str, list[Annotation]] = {}
     with Pools(run, parts, settings) as pools:
+        own: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
+        for annotation in (pools[i] for i in parts.train) if OWN in settings.pools else ():
+            if sources.serves(annotation, run.recipe.it_set):
+                own[annotation.passage.lang].append(entry(annotation))
         for lang in LANGS:
-            own = (pools[i] for i in parts.train) if OWN in settings.pools and queries[lang] else ()
-            pool = [entry(a) for a in own if a.passage.lang == lang and sources.serves(a, run.recipe.it_set)]
-            pool += map(entry, pools.of(lang))
+            pool = [*own[lang], *map(entry, pools.of(lang))]
             for x in serve(run, lang, queries[lang], pool, settings, at).neighbours if queries[lang] else ():
                 found[x.id] = [pools[i] for i in x.neighbours]
     return [{a.passage.id: found[f"{n}/{a.passage.id}"] for a in s} for n, s in enumerate(samples)]

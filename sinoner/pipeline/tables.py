@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sinoner import resources
+from sinoner import jsonl, resources
 from sinoner.errors import InputError
 from sinoner.settings import AnnotateSettings
 
@@ -27,14 +27,5 @@ def table_of(settings: AnnotateSettings) -> Table:
     if settings.table is None:
         raise InputError(f"annotate.by=table needs annotate.table: a file, or a shipped table ({shipped})")
     path = Path(settings.table)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"annotate.table: {path}: no such file; shipped tables: {shipped}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8 and run the same command again"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    text = jsonl.read_text(path, f"annotate.table: {path}: no such file; shipped tables: {shipped}")
     return parse_table(text, str(path))

@@ -34,18 +34,8 @@ def stop_words(setting: str, lang: Lang) -> frozenset[str]:
     path = Path(setting).expanduser()
     if setting == "shipped":
         path = resources.data_root() / "data_recipes" / "stopwords" / f"{lang}.txt"
-    try:
-        return stop_words_in(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(
-            f"retrieve.stop_words: {path}: no such file; give a file with one word a line, shipped or none"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8 and run the same command again"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    missing = f"retrieve.stop_words: {path}: no such file; give a file with one word a line, shipped or none"
+    return stop_words_in(jsonl.read_text(path, missing))
 
 
 class Tokens:

@@ -10,6 +10,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sinoner import models
@@ -82,15 +83,12 @@ class ProcessorEmbedder:
         self._settings = settings
         self._dim = dim
         self._dtype = models.dtype(settings.dtype, "cpu")
-        self._identity: str | None = None
         self._loaded: tuple[Any, Any, int] | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Model, pooling, prefix, longest text, number type and library."""
-        if self._identity is None:
-            self._identity = _identity(self._source, self._settings, str(self._dtype), "transformers")
-        return self._identity
+        return _identity(self._source, self._settings, str(self._dtype), "transformers")
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of the texts, shape ``(len(texts), dim)``.
@@ -151,15 +149,12 @@ class FlagEmbedder:
         self._places = places
         cpu = any(place.startswith("cpu") for place in places)  # where FlagEmbedding knows float32 only
         self._dtype = str(models.dtype("float32" if cpu else settings.dtype, places[0]))
-        self._identity: str | None = None
         self._loaded: tuple[Any, Any, int] | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Model, pooling, prefix, longest text, number type and library."""
-        if self._identity is None:
-            self._identity = _identity(self._source, self._settings, self._dtype, "FlagEmbedding")
-        return self._identity
+        return _identity(self._source, self._settings, self._dtype, "FlagEmbedding")
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of the texts, shape ``(len(texts), dim)``.

@@ -105,17 +105,19 @@ def retrieve(
     strategy, k = settings.strategy, min(settings.k, len(pool))
     if strategy == "none" or k == 0 or not queries:
         return Retrieved([Neighbours(id=q.id) for q in queries])
-    near: Sequence[int] = range(len(queries))
-    if strategy in ("random", "mixed"):
-        share = 0.0 if strategy == "random" else settings.nn_share
-        near = [i for i, q in enumerate(queries) if Random(f"nn:{seed}:{q.id}").random() < share]
-    chosen: list[Neighbours] = (
-        [_random(q, pool, k, seed) for q in queries] if len(near) < len(queries) else []
-    )
+    share = {"random": 0.0, "mixed": settings.nn_share}.get(strategy, 1.0)
+    near: list[int] = []
+    found: list[Neighbours] = []
+    for i, query in enumerate(queries):
+        if share == 1 or (share and Random(f"nn:{seed}:{query.id}").random() < share):
+            near.append(i)
+            found.append(Neighbours(id=query.id))
+        else:
+            found.append(_random(query, pool, k, seed))
     if not near:
-        return Retrieved(chosen)
+        return Retrieved(found)
     search = _Search([queries[i] for i in near], pool, settings, tools)
-    below, found = 0, chosen or [Neighbours(id=q.id) for q in queries]
+    below = 0
     for i, pick in zip(near, search.choices(seed), strict=True):
         below += pick.below
         found[i] = Neighbours(

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from conversation_rows import messages, sharegpt
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,17 +13,16 @@ from sinoner.itset.export import (
     array_end,
     array_mark,
     dataset_info,
-    json_array,
-    messages,
-    sharegpt,
 )
 from sinoner.records import Conversation, Message
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
+
+def sharegpt_file(conversations: list[Conversation]) -> bytes:
+    """A ShareGPT file as the stage writes it."""
+    write = ConversationWriter().write
+    return b"".join(array_mark(n) + write(c).sharegpt for n, c in enumerate(conversations)) + array_end(
+        len(conversations)
+    )
 
 
 def conversation(n: int = 0, system: bool = False) -> Conversation:
@@ -65,7 +65,6 @@ def test_the_bytes_are_those_of_the_libraries(conversations: list[Conversation])
     pieces = [array_mark(n) + w.sharegpt for n, w in enumerate(written[: len(rows)])]
     told = b"".join(pieces) + array_end(len(rows))
     assert told == json.dumps(rows, ensure_ascii=False, indent=4).encode()
-    assert told == b"".join(json_array(rows))
 
 
 def test_the_same_words_in_another_role() -> None:
@@ -82,19 +81,8 @@ def test_the_same_words_in_another_role() -> None:
     assert json.loads(made.sharegpt) == sharegpt(conversation)
 
 
-@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
-def test_json_array_bytes(rows: list[dict[str, object]]) -> None:
-    assert b"".join(json_array(rows)) == json.dumps(rows, ensure_ascii=False, indent=4).encode()
-
-
-def test_json_array_streams() -> None:
-    pieces = json_array({"n": n} for n in iter(int, 1))  # endless
-    assert next(pieces).startswith(b"[\n    {")
-    assert next(pieces).startswith(b",\n    {")
-
-
 def test_sharegpt_turns() -> None:
-    assert sharegpt(conversation(system=True)) == {
+    assert json.loads(ConversationWriter().write(conversation(system=True)).sharegpt) == {
         "id": "c0",
         "conversations": [
             {"from": "system", "value": "系统"},
@@ -105,7 +93,7 @@ def test_sharegpt_turns() -> None:
 
 
 def test_messages_turns() -> None:
-    assert messages(conversation()) == {
+    assert json.loads(ConversationWriter().write(conversation()).messages) == {
         "id": "c0",
         "messages": [
             {"role": "user", "content": '文本： “引号"”\n第二行\u2028\t😀𠮷'},
@@ -137,7 +125,7 @@ def test_dataset_info() -> None:
 def test_the_index_leads_to_alternating_turns(tmp_path: Path) -> None:
     """Read as LLaMA-Factory reads: index, file, columns, tags; user on odd places, assistant on even ones."""
     jsonl.write_json(tmp_path / "dataset_info.json", dataset_info("x", [("train", "train.json")]))
-    (tmp_path / "train.json").write_bytes(b"".join(json_array(sharegpt(conversation(i)) for i in range(3))))
+    (tmp_path / "train.json").write_bytes(sharegpt_file([conversation(i) for i in range(3)]))
     entry = json.loads((tmp_path / "dataset_info.json").read_text(encoding="utf-8"))["x"]
     rows = json.loads((tmp_path / entry["file_name"]).read_text(encoding="utf-8"))
     tags = entry["tags"]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner.answers import parse_surfaces
-from sinoner.itset.export import json_array, sharegpt
+from sinoner.itset.export import ConversationWriter, array_end, array_mark
 from sinoner.itset.render import answer, conversations, examples_turn, query_conversation
 from sinoner.records import Annotation, Conversation, Entity, Lang, Passage
 from sinoner.score.f1 import query_counts, reference_parse
@@ -21,6 +21,19 @@ from sinoner.text.ground import occurrences
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RAIT = Path(__file__).resolve().parents[3] / "shared" / "reference" / "rait"
 with_reference = pytest.mark.skipif(not RAIT.is_dir(), reason="the reference files are not here")
+
+
+def sharegpt_file(conversations: Iterable[Conversation], numbers: Sequence[int] | None = None) -> bytes:
+    """A ShareGPT file as the stage writes it; with numbers for ids, as the reference has them."""
+    write = ConversationWriter().write
+    pieces: list[bytes] = []
+    for n, conversation in enumerate(conversations):
+        written = write(conversation).sharegpt
+        if numbers is not None:
+            named = json.dumps(conversation.id, ensure_ascii=False).encode()
+            written = written.replace(b'"id": ' + named, b'"id": %d' % numbers[n], 1)
+        pieces += [array_mark(n), written]
+    return b"".join(pieces) + array_end(len(pieces))
 
 
 def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0", lang: Lang = "zh") -> Annotation:
@@ -74,7 +87,7 @@ def test_strings_to_the_byte(
 ) -> None:
     conversation = whole(about, types, examples, style)
     golden = (GOLDEN / f"{name}.json").read_bytes()
-    assert b"".join(json_array([sharegpt(conversation)])) == golden
+    assert sharegpt_file([conversation]) == golden
     assert conversation.types == types
     assert conversation.examples == tuple(e.passage.id for e in examples)
     assert conversation.id == conversation.passage == about.passage.id
@@ -336,15 +349,10 @@ def boson_types() -> list[str]:
 
 @with_reference
 def test_boson_test_conversations_byte_for_byte() -> None:
-    conversations = (
-        {
-            **sharegpt(query_conversation(a.passage, kind, (), "rait", a.entities)),
-            "id": int(a.passage.id),
-        }
-        for a in boson("test")
-        for kind in boson_types()
-    )
-    assert b"".join(json_array(conversations)) == (RAIT / "boson/test_conversations.json").read_bytes()
+    asked = [(a, kind) for a in boson("test") for kind in boson_types()]
+    made = (query_conversation(a.passage, kind, (), "rait", a.entities) for a, kind in asked)
+    numbers = [int(a.passage.id) for a, _ in asked]
+    assert sharegpt_file(made, numbers) == (RAIT / "boson/test_conversations.json").read_bytes()
 
 
 @with_reference
@@ -367,19 +375,18 @@ def test_boson_conversations_with_examples_byte_for_byte() -> None:
     tests = {a.passage.id: a for a in boson("test")}
     example = re.compile(r"文本：(.*?)\n实体：\[.*?\](?=\n文本：|\Z)", re.DOTALL)
 
-    def ours() -> list[dict[str, object]]:
-        made: list[dict[str, object]] = []
+    def ours() -> list[Conversation]:
+        made: list[Conversation] = []
         for i, row in enumerate(json.loads(reference)):
             texts = example.findall(row["conversations"][0]["value"])
             assert len(texts) == 2
             about = tests[str(row["id"])]
             kind = boson_types()[i % 6]
             examples = [by_id[by_text[t]] for t in texts]
-            conversation = query_conversation(about.passage, kind, examples, "rait", about.entities)
-            made.append({**sharegpt(conversation), "id": row["id"]})
+            made.append(query_conversation(about.passage, kind, examples, "rait", about.entities))
         return made
 
-    assert b"".join(json_array(ours())) == reference
+    assert sharegpt_file(ours(), [row["id"] for row in json.loads(reference)]) == reference
     assert len(json.loads(reference)) == 1074
 
 
