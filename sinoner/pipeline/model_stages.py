@@ -109,6 +109,7 @@ def _gold_paths(run: Run) -> list[Path]:
         paths.append(compared)
     if any(run.recipe.evaluate.examples):
         paths += sources.files(retrieval(run.recipe))
+        paths += sources.test_files(run.recipe, retrieval(run.recipe))
     return paths + [p for b in run.recipe.evaluate.benchmarks if (p := Path(b)).exists()]
 
 
@@ -130,8 +131,8 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
         )
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
     per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))
-    at(per_setting * len(settings.models) * len(settings.examples), "")
     examples = _examples(run, golds, samples, at) if any(settings.examples) else [{} for _ in samples]
+    at(per_setting * len(settings.models) * len(settings.examples), "", 0)  # no longer texts, but queries
     scores: list[Score] = []
     for model in settings.models:
         generator = _generator(run, model)

@@ -169,11 +169,25 @@ def files(settings: RetrieveSettings) -> list[Path]:
     return [place for place in places if place.is_file()]
 
 
-def test_files(recipe: Recipe) -> list[Path]:
+def test_files(recipe: Recipe, settings: RetrieveSettings) -> list[Path]:
     """The test sets that examples of other pools must not share text with; without such pools none."""
-    if all(pool == OWN for pool in recipe.retrieve.pools):
+    if all(pool == OWN for pool in settings.pools):
         return []
     return [place for name in test_sets_of(recipe) if (place := gold_place(name)).exists()]
+
+
+def check(settings: RetrieveSettings) -> None:
+    """Look at the pools and the stop words that the settings name, before anything is paid.
+
+    Raises:
+        InputError: one is not there, or cannot be read.
+    """
+    from sinoner.pipeline.tokens import stop_words
+
+    for pool in settings.pools:
+        if pool != OWN:
+            foreign(pool)
+    stop_words(settings.stop_words, "zh")
 
 
 def names(settings: RetrieveSettings) -> list[str]:

@@ -62,7 +62,8 @@ def serve(
     wants = settings.strategy != "none" and settings.k > 0 and bool(queries)
     if wants and settings.k >= len(entries):
         run.screen.say(
-            f"retrieve: {lang}: {len(entries)} passages may be examples, so nobody gets {settings.k} (retrieve.k)"
+            f"retrieve: {lang}: passages that may be examples: {len(entries)}; some passages get fewer than"
+            f" {settings.k} (retrieve.k)"
             if len(entries)
             else f"retrieve: {lang}: no passage may be an example (retrieve.pools), so none is shown"
         )
@@ -73,6 +74,11 @@ def serve(
         run.screen.say(
             f"retrieve: {lang}: of {tools.cut} texts only the first {settings.max_length} tokens were embedded"
             " (retrieve.max_length)"
+        )
+    if retrieved.below:
+        run.screen.say(
+            f"retrieve: {lang}: {retrieved.below} examples left out, their BM25 score is below {settings.threshold:g}"
+            " (retrieve.threshold)"
         )
     if use.recall < 1:
         run.screen.say(f"retrieve: {lang}: approximate search, {use.method}: recall {use.recall:.4f}")
@@ -129,8 +135,10 @@ def _retrieve(run: Run, tally: Tally, at: At) -> None:
     parts = split(run)
     for lang in parts.short:
         run.screen.say(
-            f"retrieve: {lang}: fewer passages than it_set.size and it_set.mix ask for; all are used"
+            f"retrieve: {lang}: fewer passages than it_set.size and it_set.mix ask for, so the set is smaller"
         )
+    if parts.left:
+        run.screen.say(f"retrieve: {parts.left} passages are left out of training (it_set.size, it_set.mix)")
     queries: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
     pool: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
     order: list[str] = []
@@ -190,12 +198,12 @@ RETRIEVE = Stage(
     inputs=lambda run: [
         run.folder / DECONTAMINATED,
         *sources.files(run.recipe.retrieve),
-        *sources.test_files(run.recipe),
+        *sources.test_files(run.recipe, run.recipe.retrieve),
     ],
     settings=lambda r: {
         **settings_of(r.retrieve),
         **r.it_set.model_dump(mode="json", include=SPLIT_KEYS | _POOL_KEYS),
-        **({"near_duplicate": r.filter.near_duplicate} if sources.test_files(r) else {}),
+        **({"near_duplicate": r.filter.near_duplicate} if sources.test_files(r, r.retrieve) else {}),
     },
     outputs=(NEIGHBOURS, EXAMPLES),
     work=_retrieve,

@@ -17,6 +17,7 @@ from sinoner.pipeline import (
     filtering,
     gold_scores,
     model_stages,
+    pools,
     publishing,
     reporting,
     retrieving,
@@ -92,6 +93,8 @@ def execute(
     options = options or Options()
     if {"annotate", "gold"} <= set(stages) and recipe.filter.gold:
         gold_scores.load(recipe.filter.gold)  # a mistake in gold is told before anything is paid
+    if {"annotate", "retrieve"} <= set(stages):
+        pools.check(recipe.retrieve)
     if {"annotate", "decontaminate"} <= set(stages):
         decontaminating.test_sets(recipe)  # and so is one in a test set
     with locked(folder):

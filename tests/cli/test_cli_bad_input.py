@@ -212,3 +212,21 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> No
     assert not (tmp_path / "run/annotations.jsonl").exists()
     assert (tmp_path / "run/passages.jsonl").exists()
     assert not list((tmp_path / "run").rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("retrieve.pools=[nowhere]", "nowhere: no such gold file, folder or benchmark"),
+        ("retrieve.stop_words=nowhere.txt", "nowhere.txt: no such file"),
+    ],
+)
+def test_a_mistake_of_retrieval_is_told_before_anything_is_labelled(
+    setting: str, said: str, tmp_path: Path
+) -> None:
+    corpus, recipe, run = tmp_path / "c.txt", tmp_path / "r.yaml", tmp_path / "run"
+    corpus.write_text("张伟在北京。", encoding="utf-8")
+    recipe.write_text(f"corpus: {{sources: {corpus}}}\nannotate: {{by: jieba}}\n", encoding="utf-8")
+    assert said in mistake(sinoner("check", recipe, setting))
+    mistake(sinoner("run", recipe, setting, f"out={run}"), said)
+    assert not (run / "annotations.jsonl").exists()

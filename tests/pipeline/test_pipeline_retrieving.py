@@ -130,14 +130,32 @@ def test_more_examples_wanted_than_there_are(tmp_path: Path) -> None:
     found, said = retrieved(tmp_path, retrieve={"k": 5})
     assert len(found["en0#0"].neighbours) == 2
     assert len(found["zh0#0"].neighbours) == 5
-    assert "retrieve: en: 3 passages may be examples, so nobody gets 5 (retrieve.k)" in said
+    assert (
+        "retrieve: en: passages that may be examples: 3; some passages get fewer than 5 (retrieve.k)" in said
+    )
     assert "retrieve: zh" not in said
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    _, said = retrieved(tmp_path / "a", it_set={"validation": 0, "size": 6}, retrieve={"strategy": "random"})
+    assert "retrieve: 4 passages are left out of training (it_set.size, it_set.mix)" in said
+    mix = {"validation": 0, "size": 9, "mix": {"zh": 1, "en": 1}}
+    _, said = retrieved(tmp_path / "b", it_set=mix, retrieve={"strategy": "random"})
+    assert (
+        "retrieve: en: fewer passages than it_set.size and it_set.mix ask for, so the set is smaller" in said
+    )
+    settings = {"strategy": "nn_bm25", "threshold": 1000, "k": 1}
+    found, said = retrieved(tmp_path / "c", RECORDS[:3], retrieve=settings)
+    assert all(n.neighbours == () for n in found.values())
+    assert "retrieve: zh: 3 examples left out, their BM25 score is below 1000 (retrieve.threshold)" in said
+    _, said = retrieved(tmp_path / "d", retrieve={"strategy": "random"})
+    assert "left out" not in said
 
 
 def test_one_passage(tmp_path: Path) -> None:
     found, said = retrieved(tmp_path, RECORDS[:1])
     assert found == {"zh0#0": Neighbours(id="zh0#0")}
-    assert "1 passages may be examples" in said
+    assert "passages that may be examples: 1; some passages get fewer than 2 (retrieve.k)" in said
 
 
 def test_an_empty_pool(tmp_path: Path) -> None:
@@ -159,7 +177,7 @@ def test_identical_passages(tmp_path: Path) -> None:
     same = [annotation(f"s{i}#0", "同一句话。", "zh") for i in range(4)]
     found, said = retrieved(tmp_path, same)
     assert all(n.neighbours == () for n in found.values())
-    assert "1 passages may be examples" in said
+    assert "passages that may be examples: 1; some passages get fewer than 2 (retrieve.k)" in said
     assert use(tmp_path)["zh"].duplicates == 3
 
 
