@@ -191,7 +191,12 @@ def test_the_test_set_is_no_pool(folder: Path, tmp_path: Path) -> None:
 def test_the_test_sets_count_only_where_other_pools_are_compared(tmp_path: Path) -> None:
     sentences(tmp_path, "test", SENTENCES)
     tree = {"evaluate": {"benchmarks": [str(tmp_path / "test.jsonl")]}}
-    assert sources.test_files(recipes.build(tree)) == []
+
+    def files_of(tree: dict[str, Any]) -> list[Path]:
+        recipe = recipes.build(tree)
+        return sources.test_files(recipe, recipe.retrieve)
+
+    assert files_of(tree) == []
     other = {**tree, "retrieve": {"pools": ["train", "elsewhere"]}}
-    assert sources.test_files(recipes.build(other)) == [tmp_path / "test.jsonl"]
-    assert sources.test_files(recipes.build({**other, "filter": {"decontaminate": False}})) == []
+    assert files_of(other) == [tmp_path / "test.jsonl"]
+    assert files_of({**other, "filter": {"decontaminate": False}}) == []
