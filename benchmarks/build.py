@@ -36,6 +36,7 @@ def make(path: Path, passages: int) -> None:
     """Filtered annotations of an open extraction: 228 characters, 10.6 entities, some 8,000 types with a long tail."""
     from filter import GLUE, HAN, TYPES
 
+    from sinoner import jsonl
     from sinoner.records import Annotation, Entity, Passage
     from sinoner.text.ground import occurrences
 
@@ -43,7 +44,7 @@ def make(path: Path, passages: int) -> None:
     names = list(dict.fromkeys("".join(r.choices(HAN, k=r.randint(2, 8))) for _ in range(NAMES)))
     ranks = [int(r.paretovariate(0.37)) for _ in names]
     kinds = [r.choice(TYPES) + (f"{rank}类" if rank > 2 else "") for rank in ranks]
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("wb") as file:
         for i in range(passages):
             pieces: list[str] = []
             pairs: dict[tuple[str, str], None] = {}
@@ -54,11 +55,12 @@ def make(path: Path, passages: int) -> None:
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
             passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(Annotation(passage=passage, entities=entities, by="m@p").model_dump_json() + "\n")
+            file.write(jsonl.line(Annotation(passage=passage, entities=entities, by="m@p")))
 
 
 def neighbours(source: Path, target: Path) -> None:
     """Two examples for each passage, at random out of those that are trained on."""
+    from sinoner import jsonl
     from sinoner.itset.split import validation_documents
     from sinoner.records import Neighbours
     from sinoner.settings import ItSetSettings
@@ -67,11 +69,11 @@ def neighbours(source: Path, target: Path) -> None:
     held_out = validation_documents((i.rpartition("#")[0] for i in ids), ItSetSettings().validation, SEED)
     pool = [i for i in ids if i.rpartition("#")[0] not in held_out]
     r = random.Random(0)
-    with target.open("w", encoding="utf-8") as file:
+    with target.open("wb") as file:
         for own in ids:
             found = tuple(i for i in r.sample(pool, min(3, len(pool))) if i != own)[:2]
             row = Neighbours(id=own, neighbours=found, cosine=(0.9, 0.8)[: len(found)])
-            file.write(row.model_dump_json() + "\n")
+            file.write(jsonl.line(row))
 
 
 def paper(source: Path, folder: Path, convert: int) -> dict[str, float]:

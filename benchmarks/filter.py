@@ -36,6 +36,7 @@ TYPES = ("人名", "地点", "组织机构", "产品", "时间", "事件", "职�
 
 def make(path: Path, passages: int) -> None:
     """Annotated passages as an LLM leaves them: about 12 entities each, long-tailed types, some noise."""
+    from sinoner import jsonl
     from sinoner.records import Annotation, Entity, Passage
     from sinoner.text.ground import occurrences
 
@@ -43,7 +44,7 @@ def make(path: Path, passages: int) -> None:
     names = ["".join(r.choices(HAN, k=r.randint(2, 8))) for _ in range(20_000)] + list(LATIN)
     ranks = {name: int(r.paretovariate(0.8)) for name in names}
     kinds = {name: r.choice(TYPES) + (f"{rank}类" if rank > 4 else "") for name, rank in ranks.items()}
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("wb") as file:
         for i in range(passages):
             pieces: list[str] = []
             pairs: dict[tuple[str, str], None] = {}
@@ -60,7 +61,7 @@ def make(path: Path, passages: int) -> None:
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
             passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(Annotation(passage=passage, entities=entities, by="m@p").model_dump_json() + "\n")
+            file.write(jsonl.line(Annotation(passage=passage, entities=entities, by="m@p")))
 
 
 def paper(source: Path, target: Path) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
 import jsonlines
-from pydantic import ValidationError
+import msgspec
 
 from sinoner.errors import InputError, StoppedError
 from sinoner.records import Record
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=msgspec.Struct)
+_encode = msgspec.json.Encoder().encode
 # Bytes that are gathered before they go to a file.
 _BUFFER = 1 << 18
 
@@ -51,7 +53,7 @@ class AtomicFile:
 
     def record(self, record: Record) -> None:
         """Append one record as a JSON line."""
-        self.write(record.model_dump_json().encode() + b"\n")
+        self.write(line(record))
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -86,6 +88,24 @@ def _full_disk(path: Path) -> Iterator[None]:
         raise
 
 
+def line(record: Record) -> bytes:
+    """A record as a JSON line, with its line end."""
+    return _encode(record) + b"\n"
+
+
+def parse(line: bytes, kind: type[R]) -> R:
+    """The record that a JSON line holds.
+
+    Raises:
+        ValueError: it holds no such record.
+    """
+    decode: Callable[[bytes], R] = _decoder(kind).decode
+    try:
+        return decode(line)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+
+
 def write_records(path: Path, records: Iterable[Record]) -> int:
     """Write records to ``path`` atomically; returns how many."""
     n = 0
@@ -116,6 +136,11 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             n += 1
     return n
+
+
+@functools.lru_cache(maxsize=64)
+def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
+    return msgspec.json.Decoder(kind)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -151,17 +176,15 @@ def read_places(path: Path, kind: type[R], only: Collection[int] | None = None) 
         InputError: as for ``read_records``.
     """
     place = 0
+    decode = _decoder(kind).decode
     try:
         with path.open("rb", buffering=_BUFFER) as file:
             for number, line in enumerate(file, 1):
                 if only is None or place in only:
                     try:
-                        yield place, kind.model_validate_json(line)
-                    except ValidationError as error:
-                        first = error.errors(include_url=False)[0]
-                        raise InputError(
-                            f"{path}:{number}: not a {kind.__name__} record: {first['msg']}"
-                        ) from None
+                        yield place, decode(line)
+                    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                        raise InputError(f"{path}:{number}: not a {kind.__name__} record: {error}") from None
                 place += len(line)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -182,12 +205,12 @@ class Lookup(Mapping[str, R]):
             places: byte at which the line of each id begins (``read_places``).
         """
         self._file = path.open("rb")
-        self._kind = kind
+        self._decode: Callable[[bytes], R] = _decoder(kind).decode
         self._places = places
 
     def __getitem__(self, identifier: str) -> R:
         self._file.seek(self._places[identifier])
-        return self._kind.model_validate_json(self._file.readline())
+        return self._decode(self._file.readline())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from sinoner.records import Record
+from sinoner.records import Facts
 
 Scheme = Literal["strict", "span", "type", "relaxed"]
 
 
-class TypeCount(Record):
+class TypeCount(Facts):
     """One type of the data set, as it stands after the filter.
 
     Attributes:
@@ -39,7 +39,7 @@ class TypeCount(Record):
     others: tuple[str, ...] = ()
 
 
-class TypeInventory(Record):
+class TypeInventory(Facts):
     """All types of a run, the most frequent first within each language, and how many there were before merging."""
 
     types: tuple[TypeCount, ...] = ()
@@ -49,7 +49,7 @@ class TypeInventory(Record):
     surfaces: int = 0  # distinct surfaces in the sample that ``unstable`` looks at
 
 
-class Histogram(Record):
+class Histogram(Facts):
     """Counts in bins of equal width: bin i holds ``low + i * width`` up to, not with, ``low + (i + 1) * width``.
 
     The last bin also holds everything above it.
@@ -60,7 +60,7 @@ class Histogram(Record):
     counts: tuple[int, ...] = ()
 
 
-class Shape(Record):
+class Shape(Facts):
     """How long the passages are and how densely they are annotated, after the filter.
 
     Attributes:
@@ -76,7 +76,7 @@ class Shape(Record):
     entities: Histogram
 
 
-class PairAgreement(Record):
+class PairAgreement(Facts):
     """How far two annotators agree: ``f1`` on (span, type), ``span_f1`` on spans alone."""
 
     a: str
@@ -86,7 +86,7 @@ class PairAgreement(Record):
     span_f1: float
 
 
-class TypeAgreement(Record):
+class TypeAgreement(Facts):
     """How far the annotators agree on one type: mean pairwise F1 on (span, type).
 
     Attributes:
@@ -102,7 +102,7 @@ class TypeAgreement(Record):
     f1: float
 
 
-class Agreement(Record):
+class Agreement(Facts):
     """Agreement of several annotators, or of several samples of one, on the passages that all of them annotated.
 
     Attributes:
@@ -127,7 +127,7 @@ class Agreement(Record):
     disagreements: int
 
 
-class SpanScore(Record):
+class SpanScore(Facts):
     """Micro precision, recall and F1 under one scheme, with the 95 % bootstrap interval of F1 over passages.
 
     Attributes:
@@ -147,7 +147,7 @@ class SpanScore(Record):
     high: float | None = None
 
 
-class TypeScore(Record):
+class TypeScore(Facts):
     """Strict scores of one type."""
 
     type: str
@@ -159,7 +159,7 @@ class TypeScore(Record):
     f1: float
 
 
-class GoldScores(Record):
+class GoldScores(Facts):
     """How well the annotations of a run match hand-made gold of the same texts.
 
     Attributes:
@@ -190,7 +190,7 @@ class GoldScores(Record):
     types: tuple[TypeScore, ...]
 
 
-class Leak(Record):
+class Leak(Facts):
     """What was dropped from the training data because of one test set.
 
     Attributes:
@@ -210,7 +210,7 @@ class Leak(Record):
     touched: int
 
 
-class Decontamination(Record):
+class Decontamination(Facts):
     """What the stage ``decontaminate`` did; ``checked`` training passages were compared with every test set."""
 
     checked: int
@@ -218,13 +218,13 @@ class Decontamination(Record):
     leaks: tuple[Leak, ...] = ()
 
 
-class RuleHits(Record):
+class RuleHits(Facts):
     """How often a rule of the filter changed something without dropping it, by rule name."""
 
     changed: dict[str, int] = Field(default_factory=dict)
 
 
-class ExampleUse(Record):
+class ExampleUse(Facts):
     """How the passages of one language were served with examples.
 
     Attributes:
@@ -271,7 +271,7 @@ class ExampleUse(Record):
     shared_types: float | None = None
 
 
-class Examples(Record):
+class Examples(Facts):
     """The use of examples in a run, by language."""
 
     languages: tuple[ExampleUse, ...] = ()

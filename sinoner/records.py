@@ -1,37 +1,43 @@
-"""The records that flow between the stages, one class per word of the house.
+"""The records that flow between the stages, one class per word of the house, and the base of facts about a whole run.
 
-All are frozen pydantic models that refuse unknown fields. Offsets count Unicode code points;
+Records are many: frozen msgspec structs, that a file of them is read and written quickly. Facts are few, and people see
+their mistakes: frozen pydantic models. Both refuse unknown fields and wrong values; the type of a field is looked at
+when JSON is read, not when the program itself makes a record (that is mypy's part). Offsets count Unicode code points;
 ranges are half-open.
 """
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict
 
 Lang = Literal["zh", "en"]
 Unit = Literal["line", "document", "passage", "entity", "conversation", "query"]
+_REASON = re.compile(r"[a-z][a-z0-9_]*")
 
 
-class Record(BaseModel):
-    """Base of all records: frozen, no unknown fields."""
+class Facts(BaseModel):
+    """Base of what is known about a run as a whole: frozen, no unknown fields. It may hold records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _is_none(value: object) -> bool:
-    return value is None
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-def _ascending(starts: tuple[int, ...]) -> tuple[int, ...]:
-    if starts[0] < 0 or (len(starts) > 1 and any(a >= b for a, b in pairwise(starts))):
-        raise ValueError("offsets must be ascending and not negative")
-    return starts
+class Record(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Base of all records: frozen, no unknown fields, made of texts, numbers, tuples and other records only."""
 
 
-class Entity(Record):
+def _filled(record: Record, *fields: str) -> None:
+    """Raises ValueError when one of these fields of a record is empty."""
+    for field in fields:
+        if not getattr(record, field):
+            raise ValueError(f"{field} must not be empty")
+
+
+class Entity(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A mention of a type in a passage.
 
     Attributes:
@@ -43,29 +49,42 @@ class Entity(Record):
             when there is none.
     """
 
-    surface: str = Field(min_length=1)
-    type: str = Field(min_length=1)
-    starts: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(min_length=1)
-    original_type: str | None = Field(None, exclude_if=_is_none)
+    surface: str
+    type: str
+    starts: tuple[int, ...]
+    original_type: str | None = None
+
+    def __post_init__(self) -> None:
+        starts = self.starts
+        if not (self.surface and self.type and starts):
+            _filled(self, "surface", "type", "starts")
+        if starts[0] < 0 or (len(starts) > 1 and any(a >= b for a, b in pairwise(starts))):
+            raise ValueError("starts: offsets must be ascending and not negative")
 
 
-class Document(Record):
+class Document(Record, frozen=True, kw_only=True):
     """A text as the corpus holds it, before chunking, with hand-made annotations when it has some."""
 
-    id: str = Field(min_length=1)
-    text: str = Field(min_length=1)
+    id: str
+    text: str
     source: str
     lang: Lang
     entities: tuple[Entity, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _filled(self, "id", "text")
 
-class Passage(Record):
+
+class Passage(Record, frozen=True, kw_only=True):
     """A chunk of a document. The id is ``<document id>#<n>``; the chunks of a document rejoin to it."""
 
-    id: str = Field(min_length=1)
-    text: str = Field(min_length=1)
+    id: str
+    text: str
     source: str
     lang: Lang
+
+    def __post_init__(self) -> None:
+        _filled(self, "id", "text")
 
     @property
     def document(self) -> str:
@@ -79,25 +98,24 @@ def document_of(passage_id: str) -> str:
     return head or tail
 
 
-class Annotation(Record):
+class Annotation(Record, frozen=True, kw_only=True):
     """A passage with its entities. No entities means the annotator found none, never that it failed."""
 
     passage: Passage
     entities: tuple[Entity, ...]
-    by: str = Field(min_length=1)
+    by: str
 
-    @model_validator(mode="after")
-    def _grounded(self) -> Annotation:
+    def __post_init__(self) -> None:
+        _filled(self, "by")
         text = self.passage.text
         for entity in self.entities:
             surface = entity.surface
             for start in entity.starts:
                 if not text.startswith(surface, start):
-                    raise ValueError(f"{self.passage.id}: {entity.surface!r} is not at offset {start}")
-        return self
+                    raise ValueError(f"{self.passage.id}: {surface!r} is not at offset {start}")
 
 
-class Neighbours(Record):
+class Neighbours(Record, frozen=True, kw_only=True):
     """The annotations retrieved for a passage, best first."""
 
     id: str
@@ -106,7 +124,7 @@ class Neighbours(Record):
     bm25: tuple[float, ...] = ()
 
 
-class Message(Record):
+class Message(Record, frozen=True, kw_only=True):
     """One turn of a conversation. ``learn`` says whether it counts in the loss."""
 
     role: Literal["system", "user", "assistant"]
@@ -114,17 +132,20 @@ class Message(Record):
     learn: bool = False
 
 
-class Conversation(Record):
+class Conversation(Record, frozen=True, kw_only=True):
     """Messages, and what they were made from: the waist between the data rooms and the model rooms."""
 
     id: str
-    messages: tuple[Message, ...] = Field(min_length=1)
+    messages: tuple[Message, ...]
     passage: str
     types: tuple[str, ...]
     examples: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _filled(self, "messages")
 
-class Prediction(Record):
+
+class Prediction(Record, frozen=True, kw_only=True):
     """A model's answer to one (passage, type) query: parsed surfaces, or the reason it did not parse."""
 
     id: str
@@ -134,17 +155,21 @@ class Prediction(Record):
     reason: str | None = None
 
 
-class Reject(Record):
+class Reject(Record, frozen=True, kw_only=True):
     """Something a stage did not let through, with a fixed snake_case reason that reports count."""
 
     id: str
     stage: str
-    reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    reason: str
     detail: str = ""
     unit: Unit = "passage"
 
+    def __post_init__(self) -> None:
+        if not _REASON.fullmatch(self.reason):
+            raise ValueError(f"reason: {self.reason!r} is not snake_case")
 
-class Score(Record):
+
+class Score(Facts):
     """The micro scores of one model on one benchmark, in percent, two decimals.
 
     ``precision``, ``recall`` and ``f1`` follow the metric of UniversalNER (normalised strings per query);

@@ -7,6 +7,7 @@ import pytest
 import tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sinoner.chat import IGNORE, SYSTEM, encode, prompt_text
 from sinoner.errors import InputError
@@ -86,8 +87,8 @@ def test_only_what_is_to_be_learned_counts() -> None:
     assert made is not None
     learned = TOKENIZER.decode([label for label in made.labels if label != IGNORE])
     assert learned == '我已读完这段文本。<|im_end|>["甲"]<|im_end|>[]<|im_end|>'
-    half = (*about.messages[:-1], about.messages[-1].model_copy(update={"learn": False}))
-    made = encode(about.model_copy(update={"messages": half}), TOKENIZER, 10**6)
+    half = (*about.messages[:-1], replace(about.messages[-1], learn=False))
+    made = encode(replace(about, messages=half), TOKENIZER, 10**6)
     assert made is not None
     learned = TOKENIZER.decode([label for label in made.labels if label != IGNORE])
     assert learned == '我已读完这段文本。<|im_end|>["甲"]<|im_end|>'
@@ -102,7 +103,7 @@ def test_the_system_turn() -> None:
     assert text.startswith("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n")
     text = TOKENIZER.decode(encode(own, TOKENIZER, 10**6, "别的").ids)  # type: ignore[union-attr]
     assert text.startswith("<|im_start|>system\n别的<|im_end|>\n")
-    with_own = own.model_copy(update={"messages": (Message(role="system", content="自带"), *own.messages)})
+    with_own = replace(own, messages=(Message(role="system", content="自带"), *own.messages))
     text = TOKENIZER.decode(encode(with_own, TOKENIZER, 10**6).ids)  # type: ignore[union-attr]
     assert text.startswith("<|im_start|>system\n自带<|im_end|>\n")
     assert text.count("<|im_start|>system") == 1
@@ -113,7 +114,7 @@ def test_whole_queries_are_dropped_from_the_end(examples: bool) -> None:
     whole = conversation('["甲"]', '["乙乙乙乙"]', "[]")
     if examples:
         shown = (Message(role="user", content="例子"), Message(role="assistant", content="读完", learn=True))
-        whole = whole.model_copy(update={"messages": (*shown, *whole.messages), "examples": ("e",)})
+        whole = replace(whole, messages=(*shown, *whole.messages), examples=("e",))
     lengths = [len(chatml(whole.messages[: len(whole.messages) - 2 * dropped])[0]) for dropped in range(3)]
     for cutoff in range(lengths[2] - 2, lengths[0] + 2):
         made = encode(whole, TOKENIZER, cutoff)
@@ -130,7 +131,7 @@ def test_whole_queries_are_dropped_from_the_end(examples: bool) -> None:
 def test_one_question_for_several_types_is_dropped_as_one() -> None:
     """What is left must not be the acknowledgements alone."""
     whole = conversation('{"甲": [], "乙": ["b"], "丙": []}')
-    whole = whole.model_copy(update={"types": ("甲", "乙", "丙")})
+    whole = replace(whole, types=("甲", "乙", "丙"))
     size = len(chatml(whole.messages)[0])
     made = encode(whole, TOKENIZER, size)
     assert made is not None

@@ -65,7 +65,7 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
 
 def test_a_wrong_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text(PASSAGE.model_dump_json() + '\n{"id": 3}\n', encoding="utf-8")
+    path.write_text(jsonl.line(PASSAGE).decode() + '{"id": 3}\n', encoding="utf-8")
     with pytest.raises(InputError, match=r"x\.jsonl:2: not a Passage record"):
         list(jsonl.read_records(path, Passage))
     with pytest.raises(InputError, match="no such file"):

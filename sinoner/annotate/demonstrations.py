@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from sinoner import jsonl
 from sinoner.records import Annotation, Lang
 
 # A longer passage says more and costs more; demonstrations are to be short.
@@ -45,8 +46,8 @@ class Demonstrations:
     @property
     def digest(self) -> str:
         """A short hash of the gold passages and their entities."""
-        whole = "\n".join(a.model_dump_json() for a in self._gold)
-        return hashlib.sha256(whole.encode()).hexdigest()[:8]
+        whole = b"".join(map(jsonl.line, self._gold)).removesuffix(b"\n")
+        return hashlib.sha256(whole).hexdigest()[:8]
 
     def nearest(self, text: str, lang: Lang) -> Sequence[Annotation]:
         """The demonstrations for a text, the most similar last, beside the question. Never the text itself."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from sinoner.annotate.asking import Asking, list_format, listed_types
 from sinoner.annotate.engine import NOT_ASKED, Progress, reopen
 from sinoner.annotate.interview import Last, exchange
@@ -230,8 +232,7 @@ def judge(annotation: Annotation, opinion: Opinion, model: str, better: BetterTy
         if changed:
             renamed.add(len(kept))
         kept.append(_renamed(entity, name))
-    changes = {"entities": tuple(kept), "by": f"{annotation.by}+verify:{model}"}
-    judged = annotation.model_copy(update=changes)
+    judged = replace(annotation, entities=tuple(kept), by=f"{annotation.by}+verify:{model}")
     return Judged(judged, tuple(rejects), retyped, unjudged, opinion.reason)
 
 
@@ -252,7 +253,7 @@ def _renamed(entity: Entity, name: str) -> Entity:
 def _merged(one: Entity, other: Entity) -> Entity:
     """One entity for two that became the same, with the places of both."""
     starts = tuple(sorted({*one.starts, *other.starts}))
-    return one.model_copy(update={"starts": starts})
+    return replace(one, starts=starts)
 
 
 def read_verdicts(

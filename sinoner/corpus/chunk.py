@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Document, Entity, Passage, Reject
 from sinoner.settings import CorpusSettings
@@ -160,6 +162,6 @@ def _within(entities: Iterable[Entity], offset: int, length: int) -> tuple[tuple
         begins = [s - offset for s in entity.starts if offset <= s < offset + length]
         whole = tuple(s for s in begins if s + size <= length)
         if whole:
-            inside.append(entity.model_copy(update={"starts": whole}))
+            inside.append(replace(entity, starts=whole))
         crossing.extend(entity for s in begins if s + size > length)
     return tuple(inside), crossing

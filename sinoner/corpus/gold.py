@@ -23,7 +23,7 @@ from sinoner.text.lang import detect_lang
 _STAGE = "convert"
 
 
-class Gold(Record):
+class Gold(Record, frozen=True, kw_only=True):
     """A gold data set: what is asked (``types``, in order) and what is right (``annotations``)."""
 
     name: str

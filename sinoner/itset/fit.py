@@ -7,6 +7,8 @@ from functools import cache, partial
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from sinoner.itset.render import conversations, examples_turn
 from sinoner.records import Annotation, Entity, Message
 from sinoner.settings.itset import Mode, Style
@@ -145,7 +147,7 @@ def _until(example: Annotation, place: int) -> Annotation:
     end = max(len(example.passage.text[:place].rstrip()), inside)
     text = example.passage.text[:end]
     return Annotation(
-        passage=example.passage.model_copy(update={"text": text}),
+        passage=replace(example.passage, text=text),
         entities=tuple(_entities(example.entities, end)),
         by=example.by,
     )
@@ -154,4 +156,4 @@ def _until(example: Annotation, place: int) -> Annotation:
 def _entities(entities: Iterable[Entity], end: int) -> Iterator[Entity]:
     for entity in entities:
         if starts := tuple(s for s in entity.starts if s + len(entity.surface) <= end):
-            yield entity.model_copy(update={"starts": starts})
+            yield replace(entity, starts=starts)

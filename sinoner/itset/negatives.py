@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import accumulate
 from random import Random
 
+from msgspec.structs import replace
+
 from sinoner.records import Annotation
 from sinoner.settings import ItSetSettings
 
@@ -35,7 +37,7 @@ def without_misc(annotation: Annotation, misc_types: tuple[str, ...]) -> Annotat
     kept = tuple(e for e in annotation.entities if e.type.casefold() not in names)
     if len(kept) == len(annotation.entities):
         return annotation
-    return annotation.model_copy(update={"entities": kept})
+    return replace(annotation, entities=kept)
 
 
 @lru_cache(maxsize=8)

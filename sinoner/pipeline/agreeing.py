@@ -245,7 +245,7 @@ class _Source:
             return self._gold[where]
         with self.path.open("rb") as file:
             file.seek(where)
-            return Annotation.model_validate_json(file.readline())
+            return jsonl.parse(file.readline(), Annotation)
 
     def others(self) -> Iterator[Annotation]:
         """What nobody has looked up, in order."""

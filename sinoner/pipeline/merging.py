@@ -15,7 +15,7 @@ from sinoner.pipeline import typesfile
 from sinoner.pipeline.paths import ANNOTATIONS, QUALITY, TYPES
 from sinoner.pipeline.stages import locked
 from sinoner.pipeline.typesfile import LANGS, TypesFile
-from sinoner.records import Annotation, Lang, Record
+from sinoner.records import Annotation, Facts, Lang
 
 if TYPE_CHECKING:
     from sinoner.quality.proposals import Encode, Merge
@@ -28,13 +28,13 @@ _UNSTABLE = 5  # types shown that share most of their surfaces with others
 _OFTEN = 10  # mentions from which that is worth showing
 
 
-class Proposed(Record):
+class Proposed(Facts):
     """What was ever proposed: per language, variants by canonical name."""
 
     names: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
 
 
-class LangMerges(Record):
+class LangMerges(Facts):
     """The types of one language before and after the merges of types.yaml.
 
     Attributes:
@@ -62,7 +62,7 @@ class LangMerges(Record):
     unstable: tuple[TypeCount, ...] = ()
 
 
-class MergeReport(Record):
+class MergeReport(Facts):
     """What ``propose`` did.
 
     Attributes:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 
+from msgspec.structs import replace
+
 from sinoner import jsonl, resources
 from sinoner.errors import InputError
 from sinoner.pipeline.decontaminating import test_sets, test_sets_of
@@ -50,8 +52,8 @@ class Pools(Mapping[str, Annotation]):
             if settings.pool_size is not None and settings.pool_size < len(annotations):
                 annotations = Random(settings.pool_seed).sample(annotations, settings.pool_size)
             for annotation in annotations:
-                passage = annotation.passage.model_copy(update={"id": f"{name}/{annotation.passage.id}"})
-                self._foreign[passage.id] = annotation.model_copy(update={"passage": passage})
+                passage = replace(annotation.passage, id=f"{name}/{annotation.passage.id}")
+                self._foreign[passage.id] = replace(annotation, passage=passage)
         self._file = parts.annotations(run)
 
     def of(self, lang: Lang) -> Iterator[Annotation]:

@@ -28,7 +28,7 @@ from sinoner.pipeline.paths import (
 )
 from sinoner.pipeline.summary import print_summary, scores
 from sinoner.recipe import dump
-from sinoner.records import Annotation, Record
+from sinoner.records import Annotation, Facts
 from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["print_summary", "scores", "write_report"]
 
 REPORT = "report.html"
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=Facts)
 # What makes a file again that cannot be read.
 _MAKERS = {AGREEMENT: "agreement", CONTAMINATION: "build-it-set"}
 

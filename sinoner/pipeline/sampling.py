@@ -160,7 +160,7 @@ def conversations(path: Path) -> list[Conversation]:
     with path.open("rb") as file:
         for line in file:
             lines.add(line)
-    return [Conversation.model_validate_json(line) for line in lines.chosen()]
+    return [jsonl.parse(line, Conversation) for line in lines.chosen()]
 
 
 def one_per_language(found: Iterable[Conversation], langs: Mapping[str, str]) -> list[Conversation]:

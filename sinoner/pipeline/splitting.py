@@ -7,13 +7,13 @@ from collections import Counter
 from itertools import chain
 from typing import NamedTuple
 
-from pydantic import ConfigDict
+from msgspec import Struct
 
 from sinoner import jsonl
 from sinoner.errors import InputError
 from sinoner.pipeline.paths import DECONTAMINATED
 from sinoner.pipeline.stages import Run
-from sinoner.records import Annotation, Lang, Record, document_of
+from sinoner.records import Annotation, Lang, document_of
 
 LANGS: tuple[Lang, ...] = ("zh", "en")
 # Settings of it_set that decide the parts.
@@ -42,25 +42,22 @@ class Parts(NamedTuple):
         return jsonl.Lookup(run.folder / DECONTAMINATED, Annotation, {**self.train, **self.validation})
 
 
-class _Of(Record):
+class _Of(Struct):
     """A passage without its text."""
 
-    model_config = ConfigDict(extra="ignore")
     id: str
     lang: Lang
 
 
-class _Named(Record):
+class _Named(Struct):
     """An entity without its mentions."""
 
-    model_config = ConfigDict(extra="ignore")
     type: str
 
 
-class _Head(Record):
+class _Head(Struct):
     """As much of an annotation as the parts are decided by; the rest of the line is not looked at."""
 
-    model_config = ConfigDict(extra="ignore")
     passage: _Of
     entities: tuple[_Named, ...]
 

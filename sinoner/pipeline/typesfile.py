@@ -21,7 +21,7 @@ import yaml
 from pydantic import Field
 
 from sinoner.errors import InputError
-from sinoner.records import Lang, Record
+from sinoner.records import Facts, Lang
 
 if TYPE_CHECKING:
     from sinoner.quality.proposals import Merge
@@ -40,7 +40,7 @@ _COMMENT_LINE = re.compile(r"^[ \t]*(?:(?:zh|en|separate):[ \t]*)?(#.*)$", re.MU
 _NULL = "tag:yaml.org,2002:null"
 
 
-class TypesFile(Record):
+class TypesFile(Facts):
     """What a types.yaml says.
 
     Attributes:

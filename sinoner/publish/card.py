@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from sinoner.publish import markdown as md
-from sinoner.records import Lang, Record, Score
+from sinoner.records import Facts, Lang, Score
 
 PAPER = "https://arxiv.org/abs/2406.17305"
 PAPER_TITLE = "Retrieval Augmented Instruction Tuning for Open NER with Large Language Models"
@@ -25,7 +25,7 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
           (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**12, "1B<n<1T"))  # fmt: skip
 
 
-class CardFacts(Record):
+class CardFacts(Facts):
     """What the cards tell.
 
     Attributes:

@@ -14,7 +14,7 @@ Decisions = dict[Decision, None]  # of one annotator on one passage, in the orde
 CONTEXT = 30  # code points shown on either side of a disagreement
 
 
-class Disagreement(Record):
+class Disagreement(Record, frozen=True, kw_only=True):
     """A span on which the annotators disagree.
 
     Attributes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from sinoner.quality import wordlists as known
 from sinoner.records import Entity, Lang
 from sinoner.settings import FilterSettings, RuleName
@@ -78,7 +80,7 @@ def _stripped(entity: Entity, inner: str) -> Verdict:
     if not trimmed:
         return "empty_mention"
     lead = len(inner) - len(inner.lstrip()) + 1
-    return entity.model_copy(update={"surface": trimmed, "starts": tuple(s + lead for s in entity.starts)})
+    return replace(entity, surface=trimmed, starts=tuple(s + lead for s in entity.starts))
 
 
 def _type_rules(

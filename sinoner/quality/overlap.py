@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+from msgspec.structs import replace
+
 from sinoner.records import Entity
 
 
@@ -38,7 +40,5 @@ def without_overlap(
             lost.append(entity)
             continue
         fewer += len(starts) < len(entity.starts)
-        kept.append(
-            entity if len(starts) == len(entity.starts) else entity.model_copy(update={"starts": starts})
-        )
+        kept.append(entity if len(starts) == len(entity.starts) else replace(entity, starts=starts))
     return kept, lost, fewer

@@ -11,7 +11,7 @@ from sinoner.quality import wordlists
 from sinoner.quality.entities import is_sentence
 from sinoner.quality.synonyms import TypeMap, key, table
 from sinoner.quality.types import EXAMPLES
-from sinoner.records import Record
+from sinoner.records import Facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ _LONGEST = 30  # code points of a mention that stand for its type
 _NEVER = 1e9  # distance between two names that are known to differ: no average brings it under a threshold
 
 
-class Merge(Record):
+class Merge(Facts):
     """A type that is proposed to be called by another's name.
 
     Attributes:
@@ -50,7 +50,7 @@ class Merge(Record):
     examples: tuple[str, ...] = ()
 
 
-class Proposals(Record):
+class Proposals(Facts):
     """What ``propose`` found, and the cosine distance that it used, if it compared embeddings."""
 
     merges: tuple[Merge, ...] = ()

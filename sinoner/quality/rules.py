@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from sinoner.quality.boundaries import cut_words
 from sinoner.quality.entities import judges
 from sinoner.quality.overlap import without_overlap
@@ -163,7 +165,7 @@ def merge_duplicates(entities: Iterable[Entity], *, fold: bool = True) -> tuple[
         repeated.append(entity)
         if first.surface == entity.surface:
             starts = tuple(sorted({*first.starts, *entity.starts}))
-            kept[key] = first.model_copy(update={"starts": starts})
+            kept[key] = replace(first, starts=starts)
     return list(kept.values()), repeated
 
 
@@ -183,15 +185,13 @@ def _renamed(annotation: Annotation, types_of: TypesOf, changed: list[str]) -> A
 
 def _masked(annotation: Annotation, found: list[Found], rejects: list[Reject]) -> Annotation:
     """The annotation with its personal data masked; mentions that touch them lose those places."""
-    passage = annotation.passage.model_copy(update={"text": masked(annotation.passage.text, found)})
+    passage = replace(annotation.passage, text=masked(annotation.passage.text, found))
     entities = []
     for entity in annotation.entities:
         size = len(entity.surface)
         starts = tuple(s for s in entity.starts if all(s + size <= f.start or f.end <= s for f in found))
         if starts:
-            entities.append(
-                entity if len(starts) == len(entity.starts) else entity.model_copy(update={"starts": starts})
-            )
+            entities.append(entity if len(starts) == len(entity.starts) else replace(entity, starts=starts))
             continue
         rejects.append(
             Reject(id=passage.id, stage=STAGE, reason="personal_data", detail=entity.type, unit="entity")

@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import yaml
+from msgspec.structs import replace
 from pydantic import RootModel
 
 from sinoner import resources
-from sinoner.records import Annotation, Entity, Record
+from sinoner.records import Annotation, Entity, Facts
 from sinoner.text.fold import fold
 
 _TABLE = Path("data_recipes") / "types" / "synonyms.yaml"
@@ -75,7 +76,7 @@ class TypeMap:
         entities = tuple(self._renamed(entity, lang) for entity in annotation.entities)
         if all(new is old for new, old in zip(entities, annotation.entities, strict=True)):
             return annotation
-        return annotation.model_copy(update={"entities": entities})
+        return replace(annotation, entities=entities)
 
     def _renamed(self, entity: Entity, lang: str) -> Entity:
         canonical = self.canonical(entity.type, lang)
@@ -86,7 +87,7 @@ class TypeMap:
         return Entity(surface=entity.surface, type=canonical, starts=entity.starts, original_type=said)
 
 
-class Synonyms(Record):
+class Synonyms(Facts):
     """One type of the table: its name in Chinese and in English, and further names in either language."""
 
     zh: str

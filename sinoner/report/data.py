@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from sinoner.measures import Agreement, Decontamination, GoldScores, RuleHits, Shape, TypeInventory
-from sinoner.records import Annotation, Conversation, Record, Reject, Score
+from sinoner.records import Annotation, Conversation, Facts, Reject, Score
 
 SAMPLES = 3
 PASSAGES = 24
 
 
-class StageRow(Record):
+class StageRow(Facts):
     """One line of the stage table.
 
     Attributes:
@@ -38,7 +38,7 @@ class StageRow(Record):
         return 100.0 * max(self.in_ - self.rejected, 0) / self.in_ if self.in_ else 0.0
 
 
-class RejectGroup(Record):
+class RejectGroup(Facts):
     """All rejects of one stage with one reason, and up to three of them as samples."""
 
     stage: str
@@ -48,14 +48,14 @@ class RejectGroup(Record):
     samples: tuple[Reject, ...] = Field((), max_length=SAMPLES)
 
 
-class BenchmarkCheck(Record):
+class BenchmarkCheck(Facts):
     """Whether the training data were compared with a benchmark that the run was scored on."""
 
     name: str
     checked: bool
 
 
-class ReportData(Record):
+class ReportData(Facts):
     """Everything the report shows; what a run has not got yet keeps its default.
 
     Attributes:
@@ -105,7 +105,7 @@ class ReportData(Record):
     annotators: tuple[tuple[str, int], ...] = ()
 
 
-class Headline(Record):
+class Headline(Facts):
     """The numbers at the top; None when the run has not come that far."""
 
     passages: int | None

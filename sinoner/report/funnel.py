@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sinoner.records import Record
+from sinoner.records import Facts
 from sinoner.report.data import ReportData
 
 # The stages that let passages through or drop them, in the order of the flow; ``gold`` only looks on.
@@ -11,7 +11,7 @@ _LOOKS_ON = ("gold",)
 _NO_ENTITIES = ("chunk", "build-it-set")  # they count entities only where they lose one
 
 
-class Level(Record):
+class Level(Facts):
     """How many of one unit are there after a stage.
 
     Attributes:
@@ -27,7 +27,7 @@ class Level(Record):
     lost_share: float
 
 
-class Step(Record):
+class Step(Facts):
     """One row of the funnel; a unit that a stage does not count is None.
 
     Attributes:
@@ -43,7 +43,7 @@ class Step(Record):
     watched: int | None = None
 
 
-class Funnel(Record):
+class Funnel(Facts):
     """The funnel.
 
     Attributes:

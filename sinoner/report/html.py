@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 
-from sinoner.records import Record, Score
+from sinoner.records import Facts, Score
 from sinoner.report import histograms, inventory, passages, plots, quality, words
 from sinoner.report.data import ReportData, headline
 from sinoner.report.funnel import funnel
@@ -22,7 +22,7 @@ TILES = 4
 CLIP = 400  # code points shown of a reject's id and detail
 
 
-class ScoreGroup(Record):
+class ScoreGroup(Facts):
     """The scores on one benchmark, base before tuned, without examples before with."""
 
     benchmark: str

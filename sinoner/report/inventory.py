@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from sinoner.measures import TypeCount, TypeInventory
-from sinoner.records import Record
+from sinoner.records import Facts
 from sinoner.report import words
 from sinoner.report.svg import PICTURES, clip
 
@@ -19,7 +19,7 @@ _NAME, _EXAMPLE = 60, 32  # code points shown
 _EXAMPLES, _VARIANTS, _OTHERS = 5, 6, 4
 
 
-class TypeGroup(Record):
+class TypeGroup(Facts):
     """The types of one language: the most frequent ones, and what the others add up to.
 
     Attributes:
@@ -49,7 +49,7 @@ class TypeGroup(Record):
     embedded: int
 
 
-class Table(Record):
+class Table(Facts):
     """The searchable table.
 
     Attributes:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from sinoner.records import Annotation, Record
+from sinoner.records import Annotation, Facts
 
 COLOURS = 12
 DEPTH = 6  # mentions inside mentions that are still told apart by eye
 
 
-class Tag(Record):
+class Tag(Facts):
     """A type of a mention, and what the annotator called it when the filter merged it into that type."""
 
     type: str
     original: tuple[str, ...] = ()
 
 
-class Segment(Record):
+class Segment(Facts):
     """A stretch of a passage: plain text (no tags), or a mention with its types and with what lies inside it.
 
     Attributes:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sinoner.measures import Agreement, GoldScores, Leak, TypeAgreement
-from sinoner.records import Record
+from sinoner.records import Facts
 from sinoner.report.data import BenchmarkCheck, RejectGroup, ReportData
 
 TYPE_ROWS = 30  # of a table by type; the rarer types are summed up in a sentence
 
 
-class Cell(Record):
+class Cell(Facts):
     """A cell of the matrix: F1 in percent on spans with types (``strict``) or on spans alone; None on the diagonal."""
 
     f1: float | None
     strict: bool
 
 
-class MatrixRow(Record):
+class MatrixRow(Facts):
     """A row of the matrix: an annotator against every annotator, itself included."""
 
     name: str
@@ -46,7 +46,7 @@ def agreed_types(agreement: Agreement) -> tuple[TypeAgreement, ...]:
     return tuple(sorted(agreement.types, key=lambda t: (-t.mentions, t.type))[:TYPE_ROWS])
 
 
-class GoldType(Record):
+class GoldType(Facts):
     """A type of the gold in every layer: its gold mentions, and (precision, recall, F1) where the layer has it."""
 
     type: str
@@ -73,7 +73,7 @@ def leaks(data: ReportData) -> tuple[Leak | BenchmarkCheck, ...]:
     return compared + tuple(b for b in data.benchmarks if not b.checked)
 
 
-class RejectRow(Record):
+class RejectRow(Facts):
     """A group of rejects, and its share of what went into the stage, in percent; None when nobody counted that."""
 
     group: RejectGroup

@@ -101,7 +101,7 @@ def online(server: FaultServer, folder: Path, passages, **settings: object) -> b
 
 
 def written(work: Annotating, passages) -> bytes:
-    return b"".join(x.model_dump_json().encode() + b"\n" for x in work.run(passages))
+    return b"".join(jsonl.line(x) for x in work.run(passages))
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ from chat_server import (
     wrong_key,
 )
 
+from sinoner import jsonl
 from sinoner.annotate.engine import annotate_llm
 from sinoner.annotate.outcome import STAGE
 from sinoner.errors import EndpointError, StoppedError
@@ -284,7 +285,7 @@ def test_half_an_emoji_in_an_answer_does_not_end_the_run(content, tmp_path):
     body = json.dumps(json.loads(answer("").body) | {"choices": [{"message": {"content": content}}]})
     with ChatServer({TEXT: Reply(body)}) as server:
         out = run([passage()], server.url, tmp_path)
-    assert all(record.model_dump_json() for record in out)
+    assert all(jsonl.line(record) for record in out)
 
 
 def test_an_answer_in_parts_does_not_end_the_run(tmp_path):
@@ -381,7 +382,7 @@ def test_the_ledger_holds_question_answer_and_usage_but_no_key(tmp_path):
         data = files(tmp_path)
     assert "王明在第2街。".encode() in data
     assert CANARY.encode() not in data
-    assert all(CANARY not in record.model_dump_json() for record in out)
+    assert all(CANARY not in jsonl.line(record).decode() for record in out)
 
 
 def test_what_nobody_was_asked_about_is_said_so(tmp_path):

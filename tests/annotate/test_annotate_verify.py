@@ -14,6 +14,7 @@ from fault_server import FaultServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sinoner import jsonl
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.engine import NOT_ASKED
 from sinoner.annotate.verify import (
@@ -171,7 +172,7 @@ def test_every_entity_stays_or_is_a_reject(rows: list[tuple[tuple[str, int], str
     assert len(lost) == sum(said == NO for _, _, said in rows)
     places = {(e.surface, s) for e in after for s in e.starts}
     assert places == {(s, at) for (s, at), _, said in rows if said != NO}
-    assert Annotation.model_validate(judged.annotation.model_dump()) == judged.annotation
+    assert jsonl.parse(jsonl.line(judged.annotation), Annotation) == judged.annotation
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------

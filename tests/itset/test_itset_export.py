@@ -57,7 +57,7 @@ def test_the_bytes_are_those_of_the_libraries(conversations: list[Conversation])
     write = ConversationWriter().write  # one for all: what it remembers of one must not show in another
     written = [write(c) for c in [*conversations, *conversations]]
     for conversation, made in zip([*conversations, *conversations], written, strict=True):
-        assert made.record == conversation.model_dump_json().encode() + b"\n"
+        assert made.record == jsonl.line(conversation)
         plain = json.dumps(messages(conversation), ensure_ascii=False, separators=(",", ":"))
         assert made.messages == plain.encode() + b"\n"
         assert made.record.count(b"\n") == made.messages.count(b"\n") == 1
@@ -76,7 +76,7 @@ def test_the_same_words_in_another_role() -> None:
     ]
     conversation = Conversation(id="c", messages=tuple(same * 2), passage="p", types=())
     made = ConversationWriter().write(conversation)
-    assert made.record == conversation.model_dump_json().encode() + b"\n"
+    assert made.record == jsonl.line(conversation)
     assert json.loads(made.messages) == messages(conversation)
     assert json.loads(made.sharegpt) == sharegpt(conversation)
 

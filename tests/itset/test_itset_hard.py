@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sinoner.itset.hard import Drawn, HardNegatives, Labels
 from sinoner.itset.negatives import EMPTY_NEGATIVES, NegativeSampler
@@ -34,10 +35,8 @@ def hard(
 
 def draws(source: HardNegatives, of: Annotation, examples: Sequence[Annotation] = ()) -> list[Drawn]:
     """What is drawn for the same entities in sixty passages."""
-    passages = [of.passage.model_copy(update={"id": f"p{i}#0"}) for i in range(60)]
-    return [
-        source.draw(of.model_copy(update={"passage": p}), examples, Random(f"42:{p.id}")) for p in passages
-    ]
+    passages = [replace(of.passage, id=f"p{i}#0") for i in range(60)]
+    return [source.draw(replace(of, passage=p), examples, Random(f"42:{p.id}")) for p in passages]
 
 
 def types(drawn: Sequence[Drawn]) -> set[str]:
@@ -62,9 +61,7 @@ def test_a_type_of_the_examples_takes_the_place() -> None:
 def test_both_sources_have_the_same_chance() -> None:
     of = annotation(("华为", "公司"))
     source = hard({"公司": list(RARE)})
-    drawn = [d for i in range(20) for d in draws(source, of.model_copy(), (annotation(("深圳", "城市")),))][
-        :60
-    ]
+    drawn = [d for i in range(20) for d in draws(source, of, (annotation(("深圳", "城市")),))][:60]
     assert 15 < sum(d.hard_similar for d in drawn) < 45  # binomial(60, 1/2): standard deviation 3.9
     assert sum(d.hard_similar + d.hard_examples for d in drawn) == 60
 
@@ -74,9 +71,7 @@ def test_every_type_of_a_source_has_the_same_chance() -> None:
     source = hard({"公司": names})
     of = annotation(("华为", "公司"))
     counts = Counter(
-        source.draw(
-            of.model_copy(update={"passage": of.passage.model_copy(update={"id": f"q{i}"})}), (), Random(i)
-        ).types[0]
+        source.draw(replace(of, passage=replace(of.passage, id=f"q{i}")), (), Random(i)).types[0]
         for i in range(2000)
     )
     assert sum((counts[t] - 400) ** 2 / 400 for t in names) < 18.47  # chi-square, 4 d.f., p = 0.001
@@ -97,9 +92,9 @@ def test_what_is_not_replaced_stays() -> None:
     source = hard({"生僻0": ["品牌"], "生僻3": ["机构"]}, chance=0.3)
     unlike = 0
     for i in range(40):
-        passage = of.passage.model_copy(update={"id": f"p{i}"})
+        passage = replace(of.passage, id=f"p{i}")
         plain = NegativeSampler(FREQUENCY, 1.0).draw([e.type for e in of.entities], Random(i))
-        drawn = source.draw(of.model_copy(update={"passage": passage}), (), Random(i))
+        drawn = source.draw(replace(of, passage=passage), (), Random(i))
         assert len(drawn.types) == len(plain)
         assert set(drawn.types) - set(plain) <= {"品牌", "机构"}
         assert drawn.hard_similar <= 2

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from sinoner import jsonl
@@ -81,7 +82,7 @@ FIRST = "m@extract.zh.v1"
 
 
 def samples(*answers: tuple[str, Annotation]) -> list[Annotation]:
-    return [a.model_copy(update={"by": by}) for by, a in answers]
+    return [replace(a, by=by) for by, a in answers]
 
 
 def sampled(folder: Path, *answers: tuple[str, Annotation]) -> str:
@@ -269,7 +270,7 @@ def test_no_cell_is_a_formula(sign: str, tmp_path: Path) -> None:
     entity = Entity(surface=surface, type=kind, starts=(2,))
     passage = Passage(id=f"{sign}id", text=text, source="s", lang="zh")
     plain = Annotation(passage=passage, entities=(), by="x")
-    one_names = plain.model_copy(update={"entities": (entity,)})
+    one_names = replace(plain, entities=(entity,))
     a = sampled(tmp_path / "a", (f"{sign}m", one_names), (f"{sign}n", plain))
     agree([a], None)
     head, row = sheet(tmp_path / "a" / "quality")

@@ -2,6 +2,7 @@
 
 import io
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from sinoner.pipeline.preview import print_preview
@@ -64,5 +65,5 @@ def test_a_text_does_not_steer_the_terminal() -> None:
 
 
 def test_the_id_of_the_passage_is_said_once() -> None:
-    one = conversation(0, "短").model_copy(update={"id": "p0#0", "types": (), "examples": ()})
+    one = replace(conversation(0, "短"), id="p0#0", types=(), examples=())
     assert printed([one], 1).startswith("id: p0#0\ntypes: -\nexamples: -\nuser\n")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from report_page import Page, inventory, measured, score
 
 from sinoner import jsonl
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     found = Annotation(
         passage=passage, entities=(Entity(surface="鲁迅", type="人名", starts=(0,)),), by="jieba"
     )
-    judged = found.model_copy(update={"by": "judged"})
+    judged = replace(found, by="judged")
     jsonl.write_records(tmp_path / paths.FILTERED, [found])
     jsonl.write_records(tmp_path / paths.VERIFIED, [judged])
     reject = Reject(id="p#0", stage="filter", reason="number", detail="12 (年)", unit="entity")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from sinoner import jsonl
@@ -243,10 +244,8 @@ def test_an_embedder_that_fails_half_way_loses_nothing(
 
 
 def test_a_passage_that_is_not_trained_on_is_no_example(tmp_path: Path) -> None:
-    bare = RECORDS[1].model_copy(update={"entities": ()})
-    only_misc = RECORDS[3].model_copy(
-        update={"entities": tuple(e.model_copy(update={"type": "其他"}) for e in RECORDS[3].entities)}
-    )
+    bare = replace(RECORDS[1], entities=())
+    only_misc = replace(RECORDS[3], entities=tuple(replace(e, type="其他") for e in RECORDS[3].entities))
     some = [RECORDS[0], bare, RECORDS[2], only_misc, *RECORDS[4:7]]
     found, _ = retrieved(tmp_path / "a", some, retrieve={"k": 6})
     assert {i for n in found.values() for i in n.neighbours} == {a.passage.id for a in some} - {"zh1#0"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ EN = "Anna Smith moved to Paris in 1999 and worked there as a painter for ten ye
 
 
 def passage(text: str, number: int = 0, lang: str = "zh") -> Passage:
-    return Passage.model_validate({"id": f"p{number}", "text": text, "source": "s", "lang": lang})
+    return msgspec.convert({"id": f"p{number}", "text": text, "source": "s", "lang": lang}, Passage)
 
 
 def benchmark(name: str, *texts: str, lang: str = "zh") -> Benchmark:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ LONG = "本公司将于下周一召开年度股东大会，届时将公布上一
 
 
 def passage(text: str, number: int = 0, lang: str = "zh") -> Passage:
-    return Passage.model_validate({"id": f"d{number}#0", "text": text, "source": "s", "lang": lang})
+    return msgspec.convert({"id": f"d{number}#0", "text": text, "source": "s", "lang": lang}, Passage)
 
 
 def checked(duplicates: Duplicates, *texts: str) -> list[tuple[str, str] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from sinoner.quality.rules import (
@@ -277,7 +278,7 @@ def test_what_a_person_labelled_is_not_guessed_away():
     machine, rejects = cleaned(annotation(*pairs, text=text))
     assert machine.entities == ()
     assert reasons(rejects) == ["pronoun", "number", "generic_type", "stop_type"]
-    by_hand = annotation(*pairs, text=text).model_copy(update={"by": "human"})
+    by_hand = replace(annotation(*pairs, text=text), by="human")
     kept, rejects = cleaned(by_hand)
     assert [e.surface for e in kept.entities] == ["他", "12", "咖啡"]
     assert reasons(rejects) == ["stop_type"]
@@ -311,10 +312,9 @@ def test_personal_data_are_kept_masked_or_dropped():
 def test_types_are_renamed_before_the_rules_look_at_them():
     def renamed(given: Annotation) -> Annotation:
         entities = tuple(
-            e.model_copy(update={"type": "人名", "original_type": e.type}) if e.type != "人名" else e
-            for e in given.entities
+            replace(e, type="人名", original_type=e.type) if e.type != "人名" else e for e in given.entities
         )
-        return given if entities == given.entities else given.model_copy(update={"entities": entities})
+        return given if entities == given.entities else replace(given, entities=entities)
 
     before = annotation(("张伟", "人名"), ("李红", "其他"), text="张伟和李红在上海。")
     (result,) = clean([before], FilterSettings(), renamed)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from sinoner import models
 from sinoner.chat import encode, prompt_text
@@ -133,9 +134,9 @@ def test_the_best_checkpoint_is_kept(tiny_llama: Path, tmp_path: Path) -> None:
         said = model.generate(
             **prompt, max_new_tokens=12, do_sample=False, suppress_tokens=list(range(94, 259))
         )
-        wrong = last.model_copy(update={"content": tokenizer.decode(said[0, prompt["input_ids"].shape[1] :])})
-        silent = [m.model_copy(update={"learn": False}) for m in rest]
-        validation.append(about.model_copy(update={"messages": (*silent, wrong)}))
+        wrong = replace(last, content=tokenizer.decode(said[0, prompt["input_ids"].shape[1] :]))
+        silent = [replace(m, learn=False) for m in rest]
+        validation.append(replace(about, messages=(*silent, wrong)))
     made = trained(tmp_path, settings(tiny_llama, lr=2e-2, epochs=5), validation=validation)
     best, lowest = min(made.validation_losses, key=lambda x: x[1])
     assert best < made.validation_losses[-1][0]
