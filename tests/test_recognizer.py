@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sinoner.errors import InputError
-from sinoner.itset.render import query_conversation
+from sinoner.itset.render import query_conversation, query_conversations
 from sinoner.recognizer import Recognizer
 from sinoner.records import Annotation, Conversation, Entity, Passage
+from sinoner.settings.itset import Mode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,8 +86,29 @@ def test_the_language_and_the_style_are_those_of_training() -> None:
     assert turns[-1] == 'What describes "person" in the text?'
 
 
-def test_no_types() -> None:
-    assert Recognizer(Scripted(), "m").extract(TEXT, []).entities == ()
+OBJECT = '{"人物": ["林晓", "王五"], "地  点": ["《上海》"], "公司": ["acme公司"], "时间": []}'
+
+
+@pytest.mark.parametrize("mode", ["all", "schema"])
+def test_a_model_that_answers_with_an_object_is_asked_once(mode: Mode) -> None:
+    generator = Scripted(OBJECT)
+    made = Recognizer(generator, "m", "sinoner", mode).extract(TEXT, ["地点", "人物", "产品"])
+    assert [(e.type, e.surface) for e in made.entities] == [("地点", "《上海》"), ("人物", "林晓")]
+    assert generator.asked == list(
+        query_conversations(made.passage, ["地点", "人物", "产品"], (), "sinoner", mode)
+    )
+
+
+@pytest.mark.parametrize("answer", ["", "[]", '["林晓"]', '{"林晓": "人物"}', '{"人物": ["林晓"'])
+def test_an_object_that_cannot_be_read_gives_nothing(answer: str) -> None:
+    assert Recognizer(Scripted(answer), "m", mode="schema").extract(TEXT, ["人物"]).entities == ()
+
+
+@pytest.mark.parametrize("mode", ["passage", "all", "schema"])
+def test_no_types_in_any_mode(mode: Mode) -> None:
+    generator = Scripted()
+    assert Recognizer(generator, "m", mode=mode).extract(TEXT, []).entities == ()
+    assert not generator.asked
 
 
 def test_an_answer_too_few_is_no_empty_answer() -> None:
@@ -138,13 +160,26 @@ def test_from_pretrained_of_nothing(tmp_path: Path) -> None:
         Recognizer.from_pretrained(str(tmp_path))
 
 
-def test_a_run_folder_says_in_which_style_it_was_trained(tiny_llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("it_set: {style: rait}\n")
+def test_a_run_folder_says_in_which_style_and_mode_it_was_trained(tiny_llama: Path, tmp_path: Path) -> None:
+    def asks(model: Path, **settings: str) -> tuple[str, str]:
+        made = Recognizer.from_pretrained(str(model), device="cpu", **settings)  # type: ignore[arg-type]
+        return made._style, made._mode
+
+    (tmp_path / "recipe.yaml").write_text("it_set: {style: rait, mode: schema}\n")
     for file in tiny_llama.iterdir():
         shutil.copyfile(file, tmp_path / file.name)
-    assert Recognizer.from_pretrained(str(tmp_path), device="cpu")._style == "rait"
-    assert Recognizer.from_pretrained(str(tmp_path), device="cpu", style="sinoner")._style == "sinoner"
-    assert Recognizer.from_pretrained(str(tiny_llama), device="cpu")._style == "sinoner"
+    assert asks(tmp_path) == ("rait", "schema")
+    assert asks(tmp_path, style="sinoner") == ("sinoner", "schema")
+    assert asks(tmp_path, mode="all") == ("rait", "all")
+    assert asks(tmp_path, style="uniner", mode="type") == ("uniner", "type")
+    assert asks(tiny_llama) == ("sinoner", "passage")
+    assert asks(tiny_llama, mode="all") == ("sinoner", "all")
+
+
+def test_an_object_may_be_longer_than_a_list(tiny_llama: Path) -> None:
+    for mode, tokens in (("passage", 256), ("type", 256), ("all", 1024), ("schema", 1024)):
+        made = Recognizer.from_pretrained(str(tiny_llama), device="cpu", mode=mode)  # type: ignore[arg-type]
+        assert made._generate._max_new_tokens == tokens  # type: ignore[attr-defined]
 
 
 def test_an_empty_text_is_a_persons_mistake() -> None:

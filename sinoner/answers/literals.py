@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
+
+
+def joined(members: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The object of these members. A key that comes again keeps its last value, but lists under it are joined."""
+    made: dict[Any, Any] = {}
+    for key, value in members:
+        before = made.get(key)
+        if isinstance(before, list) and isinstance(value, list):
+            before += value
+        else:
+            made[key] = value
+    return made
+
+
+_decode = json.JSONDecoder(object_pairs_hook=joined).decode
 
 
 def whole_value(text: str) -> Any:
@@ -15,7 +30,7 @@ def whole_value(text: str) -> Any:
     if start < 0 or end <= start or text.find("[", end) >= 0 or text.find("{", end) >= 0:
         return None
     try:
-        return json.loads(text[start:end])
+        return _decode(text[start:end])
     except (ValueError, RecursionError):
         return None
 
@@ -125,7 +140,7 @@ def _parse(text: str, start: int) -> Piece:
                 ready = True
         elif top is not None and mark == top.closer and not odd:
             stack.pop()
-            value: Any = dict(zip(top.items[::2], top.items[1::2], strict=True)) if keyed else top.items
+            value: Any = joined(zip(top.items[::2], top.items[1::2], strict=True)) if keyed else top.items
             if mark == ")" and ready and len(value) == 1:
                 value = value[0]  # brackets around one value and no comma: a tuple of one has a comma
             if not stack:

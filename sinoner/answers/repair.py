@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sinoner.answers.literals import unquoted
-from sinoner.answers.strict import FIELDS, SURFACE_KEYS, TYPE_KEYS, Mentions, Pair, parse_mentions, spoken
+from sinoner.answers.literals import joined, pieces, unquoted
+from sinoner.answers.strict import (
+    FIELDS,
+    SURFACE_KEYS,
+    TYPE_KEYS,
+    ByType,
+    Mentions,
+    Pair,
+    parse_by_type,
+    parse_mentions,
+    spoken,
+)
 
 # Longer answers are not repaired: such a text is no list of the mentions of one passage.
 _LONGEST = 50_000
@@ -26,12 +36,39 @@ def repair_mentions(answer: str) -> Mentions:
         return strict
     text = spoken(answer)
     pairs = _from_lines(text) or _from_broken(text)
-    words = dict.fromkeys(word for pair in pairs or () for word in pair)
-    if not pairs or not all(_sound(word) and word in answer for word in words):
+    if not pairs or not _said(answer, (word for pair in pairs for word in pair)):
         return strict
     if any(_SCALAR.fullmatch(kind) for _, kind in pairs):
         return strict
     return Mentions(tuple(pairs), None, True)
+
+
+def repair_by_type(answer: str) -> ByType:
+    """Read an answer that strict reading finds ``unparsed``: a broken object from type to list of mentions.
+
+    Copes with what ``repair_mentions`` copes with in brackets; every type must have a list. What reads, but is
+    something else, is left alone.
+
+    Returns:
+        The surfaces with ``repaired`` set, else what strict reading says.
+    """
+    strict = parse_by_type(answer)
+    if strict.reason != "unparsed" or len(answer) > _LONGEST:
+        return strict
+    text = spoken(answer)
+    tokens = None if any(piece.state == "read" for piece in pieces(text)) else _bracketed(text)
+    shape = _shape(tokens or ())
+    # Pairs come in twos; in a list nothing tells a letter too many from a mention without its comma.
+    members = _members(tokens) if tokens and ":w" not in shape and "ww" not in shape else None
+    if not members or not _said(answer, (word for kind, found in members for word in (kind, *found))):
+        return strict
+    found = joined((kind, list(surfaces)) for kind, surfaces in members)
+    return ByType({kind: tuple(dict.fromkeys(surfaces)) for kind, surfaces in found.items()}, None, True)
+
+
+def _said(answer: str, words: Iterable[str]) -> bool:
+    """Whether these are words, and each stands in the answer letter by letter."""
+    return all(_sound(word) and word in answer for word in dict.fromkeys(words))
 
 
 # Two words that were taken for one have syntax between them; half of a pair of quotes is at the edge of a word.
@@ -142,12 +179,10 @@ Token = tuple[str, str]  # a mark and no word, or no mark and a word
 
 def _from_broken(text: str) -> list[Pair] | None:
     """The pairs of broken JSON; None when its words do not come in pairs throughout."""
-    opened = re.search(r"[\[{［｛]", text)
-    end = max(map(text.rfind, "]}］｝"))
-    tokens = _tokens(text[opened.start() : end + 1]) if opened and end > opened.start() else None
-    if not tokens or any(_LEAK.search(word) for _, word in tokens):
+    tokens = _bracketed(text)
+    if not tokens:
         return None
-    shape = "".join(mark or "w" for mark, _ in tokens)
+    shape = _shape(tokens)
     if wrapped := re.match(r"\{w:(?=\[[\[(])", shape):  # pairs under a key such as "entities"
         tokens, shape = tokens[wrapped.end() :], shape[wrapped.end() :]
     if ":" in shape:
@@ -158,6 +193,19 @@ def _from_broken(text: str) -> list[Pair] | None:
         return None
     words = [word for mark, word in tokens if not mark]
     return list(zip(words[::2], words[1::2], strict=True))
+
+
+def _bracketed(text: str) -> list[Token] | None:
+    """The marks and words from the first bracket of a text to its last; None when there are none, or unsure ones."""
+    opened = re.search(r"[\[{［｛]", text)
+    end = max(map(text.rfind, "]}］｝"))
+    tokens = _tokens(text[opened.start() : end + 1]) if opened and end > opened.start() else None
+    return None if not tokens or any(_LEAK.search(word) for _, word in tokens) else tokens
+
+
+def _shape(tokens: Iterable[Token]) -> str:
+    """The marks, with a w for every word."""
+    return "".join(mark or "w" for mark, _ in tokens)
 
 
 def _tokens(part: str) -> list[Token] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sinoner.answers.literals import Open, pieces, whole_value
@@ -28,6 +28,14 @@ class Surfaces(NamedTuple):
 
     surfaces: tuple[str, ...]
     reason: str | None = None
+
+
+class ByType(NamedTuple):
+    """Parsed surfaces of an answer to a question for several types, in its order, or the reason there are none."""
+
+    surfaces: Mapping[str, tuple[str, ...]]
+    reason: str | None = None
+    repaired: bool = False
 
 
 def parse_mentions(answer: str) -> Mentions:
@@ -84,6 +92,49 @@ def parse_surfaces(answer: str) -> Surfaces:
             return Surfaces(tuple(dict.fromkeys(piece.value)))
         ends = ends and piece.state not in ("cut", "endless")
     return Surfaces((), "unparsed" if ends else "truncated")
+
+
+def parse_by_type(answer: str) -> ByType:
+    """Read the answer to a question for several types: the first object from type to list of strings in it.
+
+    A list of such objects is read as one; the lists of a type that comes again are joined. What has any other value
+    (a word, a number, an object) is no such object: ``{"北京": "地点"}`` names the mention first.
+
+    Reasons: ``empty_answer``, ``unparsed``, ``truncated``; there are no surfaces with any of them.
+    """
+    text = spoken(answer)
+    if not text:
+        return ByType({}, "empty_answer")
+    if (whole := _lists(whole_value(text))) is not None:
+        return ByType(whole)
+    ends = True
+    for piece in pieces(text):
+        if piece.state == "read":
+            if (found := _lists(piece.value)) is not None:
+                return ByType(found)
+        elif piece.state == "cut":
+            return ByType({}, "truncated")
+        elif LISTED.match(text, piece.start):
+            # An object in a broken one is a piece of it, and not the answer.
+            return ByType({}, "unparsed" if piece.state == "broken" or _closes(text) else "truncated")
+        else:
+            ends = ends and piece.state != "endless"
+    return ByType({}, "unparsed" if ends or _closes(text) else "truncated")
+
+
+def _lists(value: Any) -> dict[str, tuple[str, ...]] | None:
+    """The distinct surfaces by type of a parsed value; None when it is no object of lists of strings, nor a list of them."""
+    found: dict[str, dict[str, None]] = {}
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            return None
+        for kind, surfaces in item.items():
+            if not isinstance(kind, str) or not isinstance(surfaces, list):
+                return None
+            if not all(isinstance(s, str) for s in surfaces):
+                return None
+            found.setdefault(kind, {}).update(dict.fromkeys(surfaces))
+    return {kind: tuple(surfaces) for kind, surfaces in found.items()}
 
 
 # What begins like a list of mentions, and not like a note in brackets.

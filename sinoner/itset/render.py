@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sinoner.prompts import conversation_prompt, questions_prompt
 from sinoner.records import Annotation, Conversation, Entity, Lang, Message, Passage
-from sinoner.settings.itset import Mode, Style
+from sinoner.settings.itset import OBJECT_MODES, Mode, Style
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 _quoted = (
@@ -53,11 +53,11 @@ def conversations(
     passage, entities = annotation.passage, annotation.entities
     opening = _opening(passage, examples, style)
     shown = tuple(e.passage.id for e in examples)
-    if mode == "all" or mode == "schema":
+    if mode in OBJECT_MODES:
         in_order = _told(entities, in_text_order=True)
         asked = tuple(in_order) if mode == "all" else tuple(dict.fromkeys(types))
-        question = _question_all(passage.lang) if mode == "all" else _question_schema(passage.lang, asked)
         told = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
+        question = _question_object(passage.lang, asked, mode)
         messages = (*opening, question, Message(role="assistant", content=told, learn=True))
         made = Conversation(id=passage.id, messages=messages, passage=passage.id, types=asked, examples=shown)
         return (made,)
@@ -66,7 +66,7 @@ def conversations(
     if mode == "type":
         return tuple(
             Conversation(
-                id=query_id(passage, kind),
+                id=query_id(passage.id, kind),
                 messages=(*opening, *turn),
                 passage=passage.id,
                 types=(kind,),
@@ -77,6 +77,30 @@ def conversations(
     messages = (*opening, *(message for turn in turns for message in turn))
     made = Conversation(
         id=passage.id, messages=messages, passage=passage.id, types=tuple(types), examples=shown
+    )
+    return (made,)
+
+
+def query_conversations(
+    passage: Passage, types: Sequence[str], examples: Sequence[Annotation], style: Style, mode: Mode
+) -> tuple[Conversation, ...]:
+    """The conversations that ask a passage for types in the form that a model of this mode was trained on.
+
+    Returns:
+        Modes ``passage`` and ``type``: one per type. Modes ``all`` and ``schema``: one, whose ``types`` are those
+        to be read from its answer, each once; the question of ``all`` names none of them. Nothing without types.
+    """
+    if mode not in OBJECT_MODES:
+        return tuple(query_conversation(passage, kind, examples, style) for kind in types)
+    if not types:
+        return ()
+    asked = tuple(dict.fromkeys(types))
+    made = Conversation(
+        id=passage.id,
+        messages=(*_opening(passage, examples, style), _question_object(passage.lang, asked, mode)),
+        passage=passage.id,
+        types=asked,
+        examples=tuple(e.passage.id for e in examples),
     )
     return (made,)
 
@@ -93,7 +117,7 @@ def query_conversation(
     if gold is not None:
         messages.append(Message(role="assistant", content=answer(gold, kind, style), learn=True))
     return Conversation(
-        id=query_id(passage, kind),
+        id=query_id(passage.id, kind),
         messages=tuple(messages),
         passage=passage.id,
         types=(kind,),
@@ -101,9 +125,9 @@ def query_conversation(
     )
 
 
-def query_id(passage: Passage, kind: str) -> str:
-    """The id of the conversation that asks one type of a passage."""
-    return f"{passage.id}|{kind}"
+def query_id(passage: str, kind: str) -> str:
+    """The id of the conversation that asks one type of the passage with this id, and of its prediction."""
+    return f"{passage}|{kind}"
 
 
 def answer(entities: Iterable[Entity], kind: str, style: Style) -> str:
@@ -151,7 +175,10 @@ def _question_all(lang: Lang) -> Message:
     return Message(role="user", content=questions_prompt(lang).all)
 
 
-def _question_schema(lang: Lang, types: Sequence[str]) -> Message:
+def _question_object(lang: Lang, types: Sequence[str], mode: Mode) -> Message:
+    """The question of mode ``all``, or that of mode ``schema`` for these types."""
+    if mode == "all":
+        return _question_all(lang)
     return Message(role="user", content=questions_prompt(lang).schema_.replace("{types}", _json(types)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from sinoner.pipeline.tally import Tally
 from sinoner.records import Annotation, Conversation, Lang, Prediction, Score
 from sinoner.retrieve.choose import Entry
 from sinoner.settings import Recipe, RetrieveSettings
+from sinoner.settings.itset import OBJECT_MODES, Mode
 
 if TYPE_CHECKING:
     from sinoner.corpus.gold import Gold
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 ADAPTER = "adapter"
 LOSSES = "losses.json"
 SUMMARY = "eval/summary.json"
+_SHOWN = 5  # types that a line names
 
 
 # finetune --------------------------------------------------------------------------------------------------------
@@ -130,7 +133,8 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
             " name it in evaluate.benchmarks or filter.test_sets, build the data again and train on it"
         )
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
-    per_setting = sum(len(s) * len(g.types) for s, g in zip(samples, golds, strict=True))
+    one = asking(run.recipe) in OBJECT_MODES
+    per_setting = sum(len(s) * (1 if one else len(g.types)) for s, g in zip(samples, golds, strict=True))
     examples = _examples(run, golds, samples, at) if any(settings.examples) else [{} for _ in samples]
     at(per_setting * len(settings.models) * len(settings.examples), "", 0)  # no longer texts, but queries
     scores: list[Score] = []
@@ -149,7 +153,9 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
         for g, s in zip(golds, samples, strict=True)
     }
     rows = [s.model_dump(mode="json") for s in scores]
-    jsonl.write_json(run.folder / SUMMARY, {"benchmarks": details, "scores": rows})
+    jsonl.write_json(
+        run.folder / SUMMARY, {"mode": asking(run.recipe), "benchmarks": details, "scores": rows}
+    )
     jsonl.write_text(run.folder / "eval/summary.md", markdown(scores))
 
 
@@ -193,9 +199,15 @@ def retrieval(recipe: Recipe) -> RetrieveSettings:
     return recipe.retrieve.model_copy(update={k: v for k, v in own.items() if v is not None})
 
 
+def asking(recipe: Recipe) -> Mode:
+    """How models are asked when evaluating: as they were trained, unless set otherwise."""
+    return recipe.evaluate.mode or recipe.it_set.mode
+
+
 def _generator(run: Run, model: str) -> Any:
     from sinoner import models
     from sinoner.generate.local import LocalGenerator
+    from sinoner.itset.predictions import answer_limit
 
     recipe = run.recipe
     if recipe.train.base is None:
@@ -210,7 +222,7 @@ def _generator(run: Run, model: str) -> Any:
         loaded,
         tokenizer,
         batch_size=recipe.evaluate.batch_size,
-        max_new_tokens=recipe.evaluate.max_new_tokens,
+        max_new_tokens=answer_limit(asking(recipe), recipe.evaluate.max_new_tokens),
     )
 
 
@@ -224,30 +236,32 @@ def _score(
     sample: Sequence[Annotation],
     examples: dict[str, list[Annotation]],
 ) -> Score:
-    from sinoner.answers import parse_surfaces
-    from sinoner.itset.render import query_conversation
+    from sinoner.itset.predictions import predictions
+    from sinoner.itset.render import query_conversations
     from sinoner.score.table import score
 
-    style = run.recipe.it_set.style
+    style, mode = run.recipe.it_set.style, asking(run.recipe)
     queries = [
-        query_conversation(a.passage, kind, examples.get(a.passage.id, []), style)
+        query
         for a in sample
-        for kind in gold.types
+        for query in query_conversations(a.passage, gold.types, examples.get(a.passage.id, []), style, mode)
     ]
-    predictions: dict[str, Prediction] = {}
+    predicted: dict[str, Prediction] = {}
+    not_asked: Counter[str] = Counter()
     for query, raw in zip(queries, generator(queries), strict=True):
-        parsed = parse_surfaces(raw)
-        predictions[query.id] = Prediction(
-            id=query.id, type=query.types[0], raw=raw, surfaces=parsed.surfaces, reason=parsed.reason
-        )
+        found = predictions(query, raw, mode)
+        predicted.update((p.id, p) for p in found.predictions)
+        not_asked.update(found.not_asked)
         tally.take("query")
         tally.give("query")
-    folder = run.folder / "eval" / gold.name / f"{model}-{'examples' if with_examples else 'plain'}"
-    jsonl.write_records(folder / "predictions.jsonl", predictions.values())
+    setting = f"{model}-{'examples' if with_examples else 'plain'}"
+    _left_out(run, tally, f"{gold.name}, {setting}", not_asked)
+    folder = run.folder / "eval" / gold.name / setting
+    jsonl.write_records(folder / "predictions.jsonl", predicted.values())
     result = score(
         sample,
         gold.types,
-        predictions,
+        predicted,
         benchmark=gold.name,
         model=model,
         examples=with_examples,
@@ -258,6 +272,19 @@ def _score(
     return result
 
 
+def _left_out(run: Run, tally: Tally, where: str, not_asked: Counter[str]) -> None:
+    """Tell which types were named that the benchmark does not have; their mentions are not scored."""
+    if not not_asked:
+        return
+    tally.make("answered type not asked", not_asked.total())
+    shown = sorted(not_asked.items(), key=lambda x: (-x[1], x[0]))[:_SHOWN]
+    more = ", …" if len(not_asked) > _SHOWN else ""
+    run.screen.say(
+        f"evaluate: {where}: answers name types that were not asked; these are left out of the scores:"
+        f" {', '.join(f'{kind} {n}' for kind, n in shown)}{more}"
+    )
+
+
 EVALUATE = Stage(
     name="evaluate",
     inputs=_gold_paths,
@@ -266,6 +293,7 @@ EVALUATE = Stage(
         "benchmarks": [b if not Path(b).exists() else Path(b).name for b in r.evaluate.benchmarks],
         "base": r.train.base,
         "style": r.it_set.style,
+        "mode": asking(r),
         "retrieve": settings_of(retrieval(r)),
     },
     outputs=(SUMMARY,),

@@ -339,7 +339,7 @@ tokenizer = AutoTokenizer.from_pretrained("{repo}")
 # the turns of a conversation up to its last question: write your own in the same form
 messages = load_dataset("{dataset}", split="{split}")[0]["messages"][:-1]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-answer = model.generate(**inputs, max_new_tokens=256, do_sample=False)
+answer = model.generate(**inputs, max_new_tokens=1024, do_sample=False)
 print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 ```"""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from sinoner.settings.filter import RULE_NAMES, STOP_TYPES, FilterSettings, RuleName
-from sinoner.settings.itset import ItSetSettings
+from sinoner.settings.itset import ItSetSettings, Mode
 from sinoner.settings.llm import EndpointSettings, LlmSettings
 from sinoner.settings.retrieve import RetrieveSettings, Strategy
 from sinoner.settings.section import Section, listed, named
@@ -159,6 +159,11 @@ class EvaluateSettings(Section):
     )
     models: tuple[Literal["base", "tuned"], ...] = Field(("base", "tuned"), description="models to score")
     examples: tuple[bool, ...] = Field((False, True), description="score without and with retrieved examples")
+    mode: Mode | None = Field(
+        None,
+        description="how models are asked: passage or type (a query per type), all or schema (one per passage);"
+        " default it_set.mode",
+    )
     strategy: Strategy | None = Field(
         None, description="how examples are found when evaluating; default retrieve.strategy"
     )
@@ -167,7 +172,11 @@ class EvaluateSettings(Section):
     )
     limit: int | None = Field(None, ge=1, description="passages per benchmark, sampled by the seed")
     batch_size: int = Field(16, ge=1, description="queries per forward pass")
-    max_new_tokens: int = Field(256, ge=1, description="tokens an answer may have")
+    max_new_tokens: int = Field(
+        256,
+        ge=1,
+        description="tokens the answer for one type may have; an object (modes all and schema) may have four times as many",
+    )
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % interval; 0 = none")
 
 

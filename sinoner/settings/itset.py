@@ -10,6 +10,8 @@ from sinoner.settings.section import Section, listed
 
 Style = Literal["sinoner", "rait", "uniner"]
 Mode = Literal["passage", "type", "all", "schema"]
+# The modes that ask one question for several types; the answer is an object from type to mentions.
+OBJECT_MODES: tuple[Mode, ...] = ("all", "schema")
 Format = Literal["sharegpt", "messages", "parquet", "gliner", "spans"]
 FORMATS: tuple[Format, ...] = ("sharegpt", "messages", "parquet", "gliner", "spans")
 

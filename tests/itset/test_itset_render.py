@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from sinoner.answers import parse_surfaces
 from sinoner.itset.export import ConversationWriter, array_end, array_mark
-from sinoner.itset.render import answer, conversations, examples_turn, query_conversation
+from sinoner.itset.render import (
+    answer,
+    conversations,
+    examples_turn,
+    query_conversation,
+    query_conversations,
+)
 from sinoner.records import Annotation, Conversation, Entity, Lang, Passage
 from sinoner.score.f1 import query_counts, reference_parse
 from sinoner.settings.itset import Mode, Style
@@ -309,6 +315,30 @@ def test_a_type_that_is_asked_twice_is_one_key() -> None:
     (made,) = conversations(ZH, ("地点", "疾病", "地点"), (), "sinoner", "schema")
     assert made.messages[-1].content == '{"地点": ["上海"], "疾病": []}'
     assert made.types == ("地点", "疾病")
+
+
+@pytest.mark.parametrize("style", ["rait", "sinoner", "uniner"])
+@pytest.mark.parametrize("mode", ["all", "schema"])
+@pytest.mark.parametrize("about", [ZH, EN], ids=["zh", "en"])
+def test_an_object_is_asked_for_as_in_training(about: Annotation, mode: Mode, style: Style) -> None:
+    types, examples = (ZH_TYPES, ZH_EXAMPLES) if about is ZH else (EN_TYPES, EN_EXAMPLES)
+    types = (*types, 'a "b"\nc', types[0])
+    (trained,) = conversations(about, types, examples, style, mode)
+    (asked,) = query_conversations(about.passage, types, examples, style, mode)
+    assert asked.messages == trained.messages[:-1]
+    assert (asked.id, asked.passage, asked.examples) == (trained.id, trained.passage, trained.examples)
+    assert asked.types == types[:-1]  # also of ``all``, whose question names none
+
+
+@pytest.mark.parametrize("mode", ["passage", "type"])
+def test_a_list_is_asked_for_type_by_type(mode: Mode) -> None:
+    asked = query_conversations(ZH.passage, ZH_TYPES, ZH_EXAMPLES, "rait", mode)
+    assert asked == tuple(query_conversation(ZH.passage, kind, ZH_EXAMPLES, "rait") for kind in ZH_TYPES)
+
+
+@pytest.mark.parametrize("mode", ["passage", "type", "all", "schema"])
+def test_nothing_to_ask_is_no_query(mode: Mode) -> None:
+    assert query_conversations(ZH.passage, (), ZH_EXAMPLES, "sinoner", mode) == ()
 
 
 @pytest.mark.parametrize(
