@@ -229,6 +229,7 @@ class ExampleUse(Facts):
 
     Attributes:
         lang: the language.
+        benchmark: whose passages asked, in evaluation; empty in training.
         strategy: how examples were chosen.
         k: examples wanted per passage.
         embedder: what made the vectors; empty when none were needed.
@@ -241,16 +242,21 @@ class ExampleUse(Facts):
         below: examples left out because of their BM25 score.
         cut: texts of which the embedder did not read the end.
         cosine: mean cosine of passage and example; None when it was not computed.
+        first: the same of the first, best example of each passage alone.
         cosines: the cosines, in bins.
         bm25: mean BM25 score of passage and example; None when it was not computed.
         scores: the BM25 scores, in bins.
         used: passages of the pool that are an example of at least one passage.
+        uses: of all passages of the pool, how many times they are an example, in bins.
+        half: so few passages of the pool, those used most often, make up half of all examples.
         most_used: those used most often, with how often.
+        most_used_texts: how their texts begin, in the same order.
         shared_types: mean share of a passage's types that its examples show, over passages with types and examples, in
             percent; None without any.
     """
 
     lang: str
+    benchmark: str = ""
     strategy: str
     k: int
     embedder: str = ""
@@ -263,15 +269,19 @@ class ExampleUse(Facts):
     below: int = 0
     cut: int = 0
     cosine: float | None = None
-    cosines: Histogram = Histogram(width=0.05)
+    first: float | None = None
+    cosines: Histogram = Histogram(width=0.02)
     bm25: float | None = None
     scores: Histogram = Histogram(width=5.0)
     used: int = 0
+    uses: Histogram = Histogram(width=1.0)
+    half: int = 0
     most_used: tuple[tuple[str, int], ...] = ()
+    most_used_texts: tuple[str, ...] = ()
     shared_types: float | None = None
 
 
 class Examples(Facts):
-    """The use of examples in a run, by language."""
+    """The use of examples in a run, by language; in evaluation by benchmark and language."""
 
     languages: tuple[ExampleUse, ...] = ()

@@ -111,6 +111,7 @@ def full(word: str = "plain") -> shown.ReportData:
         hits=measures.RuleHits(changed={word: 2, "types": 1}),
         inventory=inventory(word),
         **measured(word),
+        **examples(word),
         annotations=(Annotation(passage=passage, entities=(outer, entity, crossing), by=word),),
         examples=(
             Conversation(
@@ -124,6 +125,21 @@ def full(word: str = "plain") -> shown.ReportData:
         settings=word,
         annotators=((word, 2), ("jieba", 1)),
     )  # fmt: skip
+
+
+def examples(word: str) -> dict[str, Any]:
+    some = measures.Histogram(width=1, counts=(1, 3, 2))
+    use = measures.ExampleUse(
+        lang=word, benchmark=word, strategy=word, k=2, embedder=word, method=word, recall=0.98, queries=9, pool=8,
+        duplicates=1, by_number=(1, 2, 6), below=3, cut=1, cosine=0.5, first=0.6, cosines=some, bm25=21, scores=some,
+        used=4, uses=some, half=2, most_used=((word, 5), ("b", 1)), most_used_texts=(word,), shared_types=40,
+    )  # fmt: skip
+    built = shown.BuiltSet(
+        passages=9, rejects=((word, 1),), conversations=8, negatives=5, hard=2, shown=7, budget=99, shortened=1,
+        dropped=2, too_long=1,
+    )  # fmt: skip
+    used = measures.Examples(languages=(use, use))
+    return {"use": used, "built": built, "shown": used}
 
 
 def inventory(word: str) -> measures.TypeInventory:

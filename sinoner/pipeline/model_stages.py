@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from sinoner import jsonl, resources
 from sinoner.errors import InputError
+from sinoner.measures import Examples, ExampleUse
 from sinoner.pipeline import pools as sources
 from sinoner.pipeline.decontaminating import unchecked
-from sinoner.pipeline.paths import CONTAMINATION, DECONTAMINATED, TRAIN, VALIDATION
+from sinoner.pipeline.paths import CONTAMINATION, DECONTAMINATED, SHOWN, TRAIN, VALIDATION
 from sinoner.pipeline.pools import OWN, Pools
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.retrieving import entry, serve, settings_of
@@ -135,6 +136,7 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
     samples = [_sample(g.annotations, settings.limit, run.recipe.seed) for g in golds]
     one = asking(run.recipe) in OBJECT_MODES
     per_setting = sum(len(s) * (1 if one else len(g.types)) for s, g in zip(samples, golds, strict=True))
+    (run.folder / SHOWN).unlink(missing_ok=True)  # of other examples, or of none this time
     examples = _examples(run, golds, samples, at) if any(settings.examples) else [{} for _ in samples]
     at(per_setting * len(settings.models) * len(settings.examples), "", 0)  # no longer texts, but queries
     scores: list[Score] = []
@@ -169,7 +171,7 @@ def _sample(annotations: Sequence[Annotation], limit: int | None, seed: int) -> 
 def _examples(
     run: Run, golds: Sequence[Gold], samples: Sequence[Sequence[Annotation]], at: At
 ) -> list[dict[str, list[Annotation]]]:
-    """The retrieved examples of every gold passage, from the pools, in its language.
+    """The retrieved examples of every gold passage, from the pools, in its language; what they are is kept.
 
     All benchmarks of a language are looked up together, so that its pool is embedded once.
     """
@@ -181,15 +183,23 @@ def _examples(
             passage = annotation.passage
             queries[passage.lang].append(Entry(f"{n}/{passage.id}", passage.text, gold.types))
     found: dict[str, list[Annotation]] = {}
+    told: list[ExampleUse] = []
     with Pools(run, parts, settings) as pools:
         own: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
         for annotation in (pools[i] for i in parts.train) if OWN in settings.pools else ():
             if sources.serves(annotation, run.recipe.it_set):
                 own[annotation.passage.lang].append(entry(annotation))
-        for lang in LANGS:
-            pool = [*own[lang], *map(entry, pools.of(lang))]
-            for x in serve(run, lang, queries[lang], pool, settings, at).neighbours if queries[lang] else ():
+        for lang in filter(queries.get, LANGS):
+            served = serve(run, lang, queries[lang], [*own[lang], *map(entry, pools.of(lang))], settings, at)
+            for x in served.neighbours:
                 found[x.id] = [pools[i] for i in x.neighbours]
+            for n, gold in enumerate(golds):
+                if mine := [i for i, q in enumerate(queries[lang]) if q.id.startswith(f"{n}/")]:
+                    told.append(served.use_of(gold.name, mine))
+    if settings.strategy != "none":
+        names = [g.name for g in golds]
+        told.sort(key=lambda use: names.index(use.benchmark))
+        jsonl.write_json(run.folder / SHOWN, Examples(languages=tuple(told)).model_dump(mode="json"))
     return [{a.passage.id: found[f"{n}/{a.passage.id}"] for a in s} for n, s in enumerate(samples)]
 
 
@@ -296,7 +306,7 @@ EVALUATE = Stage(
         "mode": asking(r),
         "retrieve": settings_of(retrieval(r)),
     },
-    outputs=(SUMMARY,),
+    outputs=(SUMMARY, SHOWN),
     work=_evaluate,
     after="finetune",
 )

@@ -36,6 +36,7 @@ DISAGREEMENTS = f"{QUALITY}/disagreements.jsonl"
 GOLD = f"{QUALITY}/gold.json"
 CONTAMINATION = f"{QUALITY}/decontamination.json"
 EXAMPLES = f"{QUALITY}/examples.json"
+SHOWN = "eval/examples.json"  # the same of the examples shown in evaluation
 
 
 def is_run(folder: Path) -> bool:

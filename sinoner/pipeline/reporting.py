@@ -11,18 +11,28 @@ from pydantic import ValidationError
 
 from sinoner import __version__, jsonl
 from sinoner.errors import InputError
-from sinoner.measures import Agreement, Decontamination, GoldScores, RuleHits, Shape, TypeInventory
+from sinoner.measures import (
+    Agreement,
+    Decontamination,
+    Examples,
+    GoldScores,
+    RuleHits,
+    Shape,
+    TypeInventory,
+)
 from sinoner.pipeline import sampling
 from sinoner.pipeline.manifest import Entry, Manifest
 from sinoner.pipeline.model_stages import LOSSES, SUMMARY
 from sinoner.pipeline.paths import (
     AGREEMENT,
     CONTAMINATION,
+    EXAMPLES,
     FILTERED,
     GOLD,
     HITS,
     INVENTORY,
     SHAPE,
+    SHOWN,
     TRAIN,
     kept,
 )
@@ -32,14 +42,19 @@ from sinoner.records import Annotation, Facts
 from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
-    from sinoner.report.data import BenchmarkCheck, ReportData, StageRow
+    from sinoner.report.data import BenchmarkCheck, BuiltSet, ReportData, StageRow
 
 __all__ = ["print_summary", "scores", "write_report"]
 
 REPORT = "report.html"
 R = TypeVar("R", bound=Facts)
 # What makes a file again that cannot be read.
-_MAKERS = {AGREEMENT: "agreement", CONTAMINATION: "build-it-set"}
+_MAKERS = {
+    AGREEMENT: "agreement",
+    CONTAMINATION: "build-it-set",
+    EXAMPLES: "build-it-set",
+    SHOWN: "evaluate",
+}
 
 
 def write_report(folder: Path, recipe: Recipe, manifest: Manifest) -> Path:
@@ -87,6 +102,9 @@ def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
         gold=_gold(folder) if recipe.filter.gold else (),
         decontamination=decontamination,
         benchmarks=_checks(folder, decontamination),
+        use=_measured(folder, EXAMPLES, Examples),
+        built=_built(entries),
+        shown=_measured(folder, SHOWN, Examples),
         annotations=tuple(look.passages()),
         examples=tuple(sampling.one_per_language(candidates, look.langs)),
         losses=tuple((int(s), float(x)) for s, x in losses["train"]),
@@ -163,6 +181,28 @@ def _checks(folder: Path, found: Decontamination | None) -> tuple[BenchmarkCheck
 def _made(entries: dict[str, Entry], stage: str, word: str) -> int | None:
     entry = entries.get(stage)
     return entry.made.get(word) if entry else None
+
+
+def _built(entries: dict[str, Entry]) -> BuiltSet | None:
+    """What the manifest says about the building of the instruction-tuning set."""
+    from sinoner.report.data import BuiltSet
+
+    entry = entries.get("build-it-set")
+    if entry is None:
+        return None
+    passages = entry.counts.get("passage")
+    return BuiltSet(
+        passages=passages.in_ if passages else 0,
+        rejects=tuple(sorted(entry.reasons.items(), key=lambda x: (-x[1], x[0]))),
+        conversations=entry.made.get("conversation", 0),
+        negatives=entry.made.get("negative type", 0),
+        hard=entry.made.get("hard negative type", 0),
+        shown=entry.made.get("shown example", 0),
+        budget=entry.settings.get("max_tokens"),
+        shortened=entry.made.get("shortened example", 0),
+        dropped=entry.made.get("dropped example", 0),
+        too_long=entry.made.get("too long conversation", 0),
+    )
 
 
 def _rows(name: str, entry: Entry) -> list[StageRow]:

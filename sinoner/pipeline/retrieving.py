@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 
 
 class Served(NamedTuple):
-    """The examples of the passages of one language, in the order of the passages, and what is told about them."""
+    """The examples of the passages of one language, and what is told about them.
+
+    Attributes:
+        neighbours: one record per passage, in the order of the passages.
+        use: the statistics.
+        use_of: the statistics of the passages of one benchmark alone, by its name and their places.
+    """
 
     neighbours: Sequence[Neighbours]
     use: ExampleUse
+    use_of: Callable[[str, Sequence[int]], ExampleUse]
 
 
 def entry(annotation: Annotation) -> Entry:
@@ -69,20 +76,27 @@ def serve(
         )
     with _Tools(run, lang, settings, at) as tools:
         retrieved = retrieve(queries, entries, settings, run.recipe.seed, tools.tools)
-    use = usage(queries, entries, retrieved, settings, lang, embedder=tools.name, cut=tools.cut)
+
+    def use_of(benchmark: str, places: Sequence[int]) -> ExampleUse:
+        asked, found = [queries[i] for i in places], retrieved.some(places)
+        return usage(
+            asked, entries, found, settings, lang, embedder=tools.name, cut=tools.cut, benchmark=benchmark
+        )
+
+    use = use_of("", range(len(queries)))
     if tools.cut:
         run.screen.say(
             f"retrieve: {lang}: of {tools.cut} texts only the first {settings.max_length} tokens were embedded"
             " (retrieve.max_length)"
         )
-    if retrieved.below:
+    if use.below:
         run.screen.say(
-            f"retrieve: {lang}: {retrieved.below} examples left out, their BM25 score is below {settings.threshold:g}"
+            f"retrieve: {lang}: {use.below} examples left out, their BM25 score is below {settings.threshold:g}"
             " (retrieve.threshold)"
         )
     if use.recall < 1:
         run.screen.say(f"retrieve: {lang}: approximate search, {use.method}: recall {use.recall:.4f}")
-    return Served(retrieved.neighbours, use)
+    return Served(retrieved.neighbours, use, use_of)
 
 
 class _Tools:

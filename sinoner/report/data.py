@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sinoner.measures import Agreement, Decontamination, GoldScores, RuleHits, Shape, TypeInventory
+from sinoner.measures import (
+    Agreement,
+    Decontamination,
+    Examples,
+    GoldScores,
+    RuleHits,
+    Shape,
+    TypeInventory,
+)
 from sinoner.records import Annotation, Conversation, Facts, Reject, Score
 
 SAMPLES = 3
@@ -55,6 +63,34 @@ class BenchmarkCheck(Facts):
     checked: bool
 
 
+class BuiltSet(Facts):
+    """What became of the passages that went into the instruction-tuning set.
+
+    Attributes:
+        passages: so many went in.
+        rejects: passages that were rejected, by reason, the most frequent first.
+        conversations: built from the others.
+        negatives: types asked that their passage does not hold.
+        hard: those of them that were chosen because they are hard to tell apart.
+        shown: examples that stand in the conversations.
+        budget: tokens that a conversation may have; None without a limit.
+        shortened: examples that were shortened for it.
+        dropped: examples that were left out for it.
+        too_long: conversations that are longer all the same.
+    """
+
+    passages: int
+    rejects: tuple[tuple[str, int], ...] = ()
+    conversations: int
+    negatives: int = 0
+    hard: int = 0
+    shown: int = 0
+    budget: int | None = None
+    shortened: int = 0
+    dropped: int = 0
+    too_long: int = 0
+
+
 class ReportData(Facts):
     """Everything the report shows; what a run has not got yet keeps its default.
 
@@ -73,6 +109,9 @@ class ReportData(Facts):
         gold: scores against hand-made annotations, one per layer.
         decontamination: what was dropped because of test sets.
         benchmarks: the benchmarks that the run was scored on, and whether training data were compared with them.
+        use: how the passages were served with examples.
+        built: what became of them in the instruction-tuning set.
+        shown: how the passages of benchmarks were served with examples.
         annotations: passages to highlight.
         examples: training conversations to show.
         losses: (step, training loss).
@@ -96,6 +135,9 @@ class ReportData(Facts):
     gold: tuple[GoldScores, ...] = ()
     decontamination: Decontamination | None = None
     benchmarks: tuple[BenchmarkCheck, ...] = ()
+    use: Examples | None = None
+    built: BuiltSet | None = None
+    shown: Examples | None = None
     annotations: tuple[Annotation, ...] = Field((), max_length=PASSAGES)
     examples: tuple[Conversation, ...] = Field((), max_length=3)
     losses: tuple[tuple[int, float], ...] = ()

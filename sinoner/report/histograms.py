@@ -90,8 +90,9 @@ def _labels(drawn: ET.Element, found: Histogram, bins: int) -> None:
         return _LEFT + ((value - found.low) / width + middle) * step
 
     choices = [ticks(found.low, high, about, inside=True) for about in (5, 6, 4, 3, 2)]
-    whole = [c for c in choices if width != int(width) or all(tick == int(tick) for tick in c)]
-    places = [(x_of(tick), short(tick, last)) for tick in (whole or choices)[0]]
+    fit = [[tick for tick in c if width != int(width) or tick == int(tick)] for c in choices]
+    shown = next((f for f, c in zip(fit, choices, strict=True) if len(f) == len(c)), fit[0])
+    places = [(x_of(tick), short(tick, last)) for tick in shown]
     if open_ended:
         end = _LEFT + (bins - 0.5) * step
         places = [p for p in places if p[0] < end - _APART] + [(end, f"{short(last, last)}+")]

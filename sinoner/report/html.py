@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from sinoner.records import Facts, Score
-from sinoner.report import histograms, inventory, passages, plots, quality, words
+from sinoner.report import examples, histograms, inventory, passages, plots, quality, words
 from sinoner.report.data import ReportData, headline
 from sinoner.report.funnel import funnel
 from sinoner.report.svg import PICTURES, clip
@@ -79,6 +79,10 @@ def render(data: ReportData) -> str:
         leaks=quality.leaks(data),
         unchecked={b.name for b in data.benchmarks if not b.checked},
         shape=[(c.title, own(c.drawn), c.median) for c in histograms.charts(data.shape)],
+        examples=examples,
+        example_charts=[(c.title, own(c.drawn), c.median) for c in examples.charts(data.use)]
+        if data.use
+        else [],
         unmeasured=[words.UNMEASURED[name] for name in words.UNMEASURED if not getattr(data, name)],
         colours=passages.colours(data.annotations),
         passages=passages,

@@ -81,6 +81,36 @@ SHAPE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "entities": (("Entities per passage", "每段实体数"), ("entities", "实体")),
     "densities": (("Density", "实体密度"), ("entities per 100 characters", "每 100 个字符的实体数")),
 }
+# The histograms of examples: heading, and what stands under the axis.
+EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "cosines": (
+        ("Nearness of examples", "示例的相近程度"),
+        ("cosine of passage and example", "段落与示例的余弦值"),
+    ),
+    "scores": (
+        ("BM25 of examples", "示例的 BM25"),
+        ("BM25 score of passage and example", "段落与示例的 BM25 得分"),
+    ),
+    "uses": (
+        ("Use of the pool", "池中段落的使用"),
+        ("times a passage is an example", "一个段落当示例的次数"),
+    ),
+}
+STRATEGIES: dict[str, tuple[str, str]] = {
+    "random": ("at random", "随机"),
+    "nn": ("the nearest", "最近的"),
+    "mixed": ("the nearest for some, at random for the others", "一部分取最近的，其余随机"),
+    "nn_bm25": ("the nearest above a BM25 score", "最近且 BM25 得分达到阈值的"),
+    "diverse_nn": ("at random among the nearest", "从最近的之中随机"),
+    "diverse_nn_bm25": (
+        "at random among the nearest, above a BM25 score",
+        "从最近的之中随机，且 BM25 得分达到阈值",
+    ),
+    "diverse_nn_bm25_rank": ("the best by BM25 among the nearest", "最近的之中 BM25 得分最高的"),
+    "mmr": ("near, and unlike each other", "相近而彼此不同的"),
+    "type_aware": ("those that show most types", "覆盖类型最多的"),
+    "hybrid": ("the best by nearness and BM25 together", "综合相近程度和 BM25 最好的"),
+}
 # What a rule does when it changes something instead of dropping it.
 CHANGES: dict[str, tuple[str, str]] = {
     "strip_brackets": ("Brackets around a mention were removed.", "去掉了提及两端的括号。"),

@@ -73,15 +73,20 @@ class Retrieved(NamedTuple):
 
     Attributes:
         neighbours: one record per query, in the order of the queries.
-        below: examples that were found and left out because of their BM25 score.
+        below: of each query, examples that were found and left out because of their BM25 score; empty when none were.
         method: how the nearest were searched; empty when they were not.
         recall: share of the true nearest found, measured; 1 for exact search.
     """
 
     neighbours: list[Neighbours]
-    below: int = 0
+    below: Sequence[int] = ()
     method: str = ""
     recall: float = 1.0
+
+    def some(self, rows: Sequence[int]) -> Retrieved:
+        """The examples of some queries, named by their places."""
+        below = [self.below[i] for i in rows] if self.below else ()
+        return self._replace(neighbours=[self.neighbours[i] for i in rows], below=below)
 
 
 def retrieve(
@@ -117,9 +122,9 @@ def retrieve(
     if not near:
         return Retrieved(found)
     search = _Search([queries[i] for i in near], pool, settings, tools)
-    below = 0
+    below = [0] * len(queries)
     for i, pick in zip(near, search.choices(seed), strict=True):
-        below += pick.below
+        below[i] = pick.below
         found[i] = Neighbours(
             id=queries[i].id,
             neighbours=tuple(pool.entries[row].id for row in pick.rows),

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sinoner.cli.app import app
+from sinoner.pipeline.manifest import Manifest
 
 VERBS = (
     "run", "check", "chunk", "estimate", "annotate", "filter", "build-it-set", "finetune", "evaluate", "publish",
@@ -101,6 +102,11 @@ def test_verbs_one_by_one(corpus: Path, tmp_path: Path, tiny_llama: Path) -> Non
     }
     assert all(s["gold"] == 1 and s["queries"] == 1 for s in scores)
     assert (run / "eval/gold/tuned-examples/predictions.jsonl").is_file()
+    assert (run / "eval/examples.json").is_file()
+    assert "eval/examples.json" in Manifest(run).entries["evaluate"].outputs
+    said = sinoner("evaluate", run, "evaluate.examples=[false]", "evaluate.models=[tuned]")
+    assert said.exit_code == 0, said.output
+    assert not (run / "eval/examples.json").exists()
     said = sinoner("publish", run, "--dry-run")
     assert said.exit_code == 0, said.output
     assert (run / "publish/dataset/README.md").is_file()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from report_page import Page, inventory, measured, score
+from report_page import Page, examples, inventory, measured, score
 
 from sinoner import jsonl
 from sinoner.errors import InputError
@@ -44,6 +44,8 @@ def folder(tmp_path: Path) -> Path:
         (paths.HITS, RuleHits(changed={"strip_brackets": 4})),
         (paths.AGREEMENT, more["agreement"]),
         (paths.CONTAMINATION, more["decontamination"]),
+        (paths.EXAMPLES, examples("zh")["use"]),
+        (paths.SHOWN, examples("zh")["shown"]),
     ):
         jsonl.write_json(tmp_path / name, record.model_dump(mode="json"))
     gold = {"gold": "hand", "scores": [g.model_dump(mode="json") for g in more["gold"]]}
@@ -76,11 +78,27 @@ def report(folder: Path, **settings: object) -> Page:
 def test_everything_that_was_measured_is_shown(folder: Path) -> None:
     page = report(folder, gold="hand.jsonl", verify=True)
     ids = {a["id"] for t, a in page.elements if t == "section"}
-    assert {"funnel", "shape", "agreement", "gold", "decontamination"} <= ids
+    assert {"funnel", "shape", "agreement", "gold", "decontamination", "examples"} <= ids
     assert {"number", "strip_brackets"} <= set(page.text("code"))
     assert json.loads(page.text("script")[1])["rows"][0][0] == "机构0"
     assert any("scored, but not checked" in t for t in page.text("td", "warm"))
     assert " judged" in page.text("p", "meta")
+
+
+def test_what_the_manifest_says_about_the_set_is_shown(folder: Path) -> None:
+    for name in (paths.EXAMPLES, paths.SHOWN):
+        (folder / name).unlink()
+    recipe, found = Recipe.model_validate({"name": "n"}), manifest(folder)
+    assert not Page(write_report(folder, recipe, found).read_text(encoding="utf-8")).text("table", "facts")
+    made = {"conversation": 7, "negative type": 5, "hard negative type": 2, "dropped example": 3}
+    counts = {"passage": Count.model_validate({"in": 9, "out": 7, "rejected": 2})}
+    more = {"made": made, "counts": counts, "reasons": {"no_types": 2}, "settings": {"max_tokens": 512}}
+    found.entries["build-it-set"] = entry().model_copy(update=more)
+    page = Page(write_report(folder, recipe, found).read_text(encoding="utf-8"))
+    told = [t.strip() for t in page.text("table", "facts") if t.strip() and not t.isspace()]
+    assert [t for t in told if t.isdigit()] == ["9", "2", "7", "5", "3", "2", "0", "0", "3", "0"]
+    assert "no_types" in told
+    assert "examples shortened to fit 512 tokens" in told
 
 
 def test_stages_stand_in_the_order_of_the_flow(folder: Path) -> None:
@@ -113,6 +131,8 @@ def test_without_measures_the_types_are_counted_from_the_passages(folder: Path) 
         (paths.AGREEMENT, "agreement"),
         (paths.GOLD, "filter"),
         (paths.INVENTORY, "filter"),
+        (paths.EXAMPLES, "build-it-set"),
+        (paths.SHOWN, "evaluate"),
     ],
 )
 def test_a_damaged_measure_is_one_line(folder: Path, name: str, verb: str) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from sinoner import jsonl
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
-from sinoner.measures import Examples
+from sinoner.measures import Examples, ExampleUse
 from sinoner.pipeline.manifest import Manifest
 from sinoner.pipeline.model_stages import _examples, retrieval
 from sinoner.pipeline.progress import Screen
@@ -317,12 +317,57 @@ def examples_for(run: Run, folder: Path) -> dict[str, list[Annotation]]:
     return found
 
 
+def shown_in_evaluation(folder: Path) -> tuple[ExampleUse, ...]:
+    return Examples.model_validate_json((folder / "eval/examples.json").read_bytes()).languages
+
+
 def test_evaluation_takes_examples_from_training(tmp_path: Path) -> None:
     gold(tmp_path / "bench", "test", ["人民银行下调了存款准备金率。", "老人吃了阿司匹林以后胃疼。"])
     run, _ = start(tmp_path / "run", retrieve={"k": 2})
     found = examples_for(run, tmp_path / "bench")
     assert {a.passage.id for a in found["test0"]} == {"zh0#0", "zh1#0"}
     assert {a.passage.id for a in found["test1"]} == {"zh4#0", "zh5#0"}
+    (told,) = shown_in_evaluation(tmp_path / "run")
+    assert (told.benchmark, told.lang, told.queries, told.pool, told.by_number) == (
+        "bench",
+        "zh",
+        2,
+        7,
+        (0, 0, 2),
+    )
+    assert told.first is not None
+    assert told.first > told.cosine > 0.8
+    assert sorted(i for i, _ in told.most_used) == ["zh0#0", "zh1#0", "zh4#0", "zh5#0"]
+    assert told.most_used_texts[0] == ZH[0]
+
+
+def test_evaluation_keeps_a_line_for_each_benchmark_and_language(tmp_path: Path) -> None:
+    from sinoner.corpus.benchmarks import load_gold
+
+    gold(tmp_path / "b", "test", ["人民银行下调了存款准备金率。", "主队昨晚在加时赛中赢了。"])
+    gold(tmp_path / "a", "test", ["老人吃了阿司匹林以后胃疼。", "The home team won the game."])
+    rows = [json.loads(line) for line in (tmp_path / "a/test.jsonl").read_text().splitlines()]
+    rows[1].update(lang="en", entities=[{"start": 0, "end": 3, "type": "类", "text": "The"}])
+    jsonl.write_rows(tmp_path / "a/test.jsonl", rows)
+    run, _ = start(tmp_path / "run", retrieve={"k": 3})
+    golds = [load_gold(str(tmp_path / name)) for name in "ba"]
+    _examples(run, golds, [g.annotations for g in golds], lambda total, note, done=None: None)
+    told = shown_in_evaluation(tmp_path / "run")
+    assert [(u.benchmark, u.lang, u.queries) for u in told] == [
+        ("b", "zh", 2),
+        ("a", "zh", 1),
+        ("a", "en", 1),
+    ]
+    assert [sum(u.by_number[:3]) for u in told] == [0, 0, 0]
+    assert told[0].shared_types == 0  # no passage of the run has the type 词
+    assert told[2].shared_types == 50
+
+
+def test_evaluation_without_a_strategy_keeps_no_statistics(tmp_path: Path) -> None:
+    gold(tmp_path / "bench", "test", ["人民银行下调了存款准备金率。"])
+    run, _ = start(tmp_path / "run", evaluate={"strategy": "none"})
+    assert examples_for(run, tmp_path / "bench") == {"test0": []}
+    assert not (tmp_path / "run/eval/examples.json").exists()
 
 
 def test_evaluation_with_an_in_domain_pool_or_another_strategy(tmp_path: Path) -> None:

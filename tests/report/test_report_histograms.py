@@ -49,6 +49,8 @@ def test_a_last_bin_that_holds_what_lies_above_is_marked() -> None:
 def test_whole_numbers_have_whole_labels() -> None:
     labels = drawn(Histogram(low=1, width=1, counts=tuple(range(1, 14)))).text("text")
     assert not any("." in label for label in labels)
+    labels = drawn(Histogram(low=0, width=1, counts=(4, 1, 0))).text("text")
+    assert labels[-4:-2] == ["0", "1"]
 
 
 @pytest.mark.parametrize("counts", [(), (0,), (0, 0)])

@@ -190,7 +190,7 @@ def test_an_empty_run_says_so_in_sentences() -> None:
 def test_a_full_run_has_no_empty_sentence() -> None:
     page = Page(html.render(full()))
     assert page.text("p", "empty") == []
-    assert len([1 for t, _ in page.elements if t == "svg"]) == 7
+    assert len([1 for t, _ in page.elements if t == "svg"]) == 13
 
 
 def test_every_label_has_both_languages() -> None:

@@ -181,7 +181,7 @@ def test_bm25_threshold() -> None:
         assert list(made.neighbours) == [i for i, _ in expected]
         assert list(made.bm25) == pytest.approx([s for _, s in expected], abs=1e-6)
         below += 2 - len(expected)
-    assert result.below == below > 0
+    assert sum(result.below) == below > 0
     assert any(n.neighbours for n in result.neighbours)
 
 
@@ -323,7 +323,7 @@ def test_usage() -> None:
     retrieved = Retrieved(
         [Neighbours(id="x", neighbours=("a", "b"), cosine=(0.5, 0.1), bm25=(30.0, 10.0)),
          Neighbours(id="y", neighbours=("b",), cosine=(0.3,), bm25=(20.0,)), Neighbours(id="z")],
-        below=3, method="exact",
+        below=[0, 1, 2], method="exact",
     )  # fmt: skip
     told = usage(queries, pool, retrieved, RetrieveSettings(strategy="nn_bm25"), "zh", embedder="e", cut=1)
     assert (told.queries, told.pool, told.duplicates, told.below, told.cut) == (3, 2, 1, 3, 1)
@@ -334,4 +334,35 @@ def test_usage() -> None:
     assert told.most_used == (("b", 2), ("a", 1))
     assert told.shared_types == pytest.approx(25.0)  # half of x's, none of y's
     assert sum(told.cosines.counts) == sum(told.scores.counts) == 3
-    assert told.cosines.counts[30] == 1  # 0.5
+    assert told.cosines.counts[75] == 1  # 0.5
+    assert told.first == pytest.approx(0.4)  # 0.5 and 0.3
+    assert (told.half, told.uses.counts[:4]) == (1, (0, 1, 1, 0))
+    assert told.most_used_texts == ("乙", "甲")
+
+
+def test_usage_of_some_queries() -> None:
+    pool = Pool([Entry("a", "甲", ("人",)), Entry("b", "乙" * 99), Entry("c", "丙")])
+    queries = [Entry("x", "x", ("人", "时")), Entry("y", "y", ("人",)), Entry("z", "z")]
+    retrieved = Retrieved(
+        [Neighbours(id="x", neighbours=("a",), cosine=(0.5,)), Neighbours(id="y", neighbours=("b",), cosine=(0.3,)),
+         Neighbours(id="z")], below=[0, 1, 2],
+    )  # fmt: skip
+    settings = RetrieveSettings(strategy="nn", k=1)
+    told = usage([queries[i] for i in (1, 2)], pool, retrieved.some([1, 2]), settings, "zh", benchmark="msra")
+    assert (told.benchmark, told.queries, told.below, told.by_number) == ("msra", 2, 3, (1, 1))
+    assert (told.first, told.shared_types) == (pytest.approx(0.3), 0)
+    assert told.most_used_texts == ("乙" * 79 + "…",)
+    assert told.uses.counts[:2] == (2, 1)
+    whole = usage(queries, pool, Retrieved([Neighbours(id=i) for i in "xyz"]), settings, "zh")
+    assert (whole.used, whole.half, whole.uses.counts, whole.first) == (0, 0, (), None)
+    assert Retrieved([Neighbours(id="x")]).some([0]).below == ()
+
+
+@pytest.mark.parametrize(
+    ("times", "half"), [((), 0), ((4,), 1), ((1, 1, 1, 1), 2), ((2, 1, 1, 1), 2), ((9, 1, 1), 1)]
+)
+def test_how_few_passages_make_up_half_of_the_examples(times: tuple[int, ...], half: int) -> None:
+    pool = Pool([Entry(f"p{i}", f"t{i}") for i in range(5)])
+    found = [Neighbours(id="q", neighbours=(f"p{i}",)) for i, n in enumerate(times) for _ in range(n)]
+    queries = [Entry("q", "q")] * len(found)
+    assert usage(queries, pool, Retrieved(found), RetrieveSettings(k=1), "zh").half == half
