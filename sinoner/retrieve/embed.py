@@ -59,7 +59,8 @@ def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
     """
     if settings.embedder == "openai":
         raise InputError(
-            "retrieve.embedder: openai is asked by sinoner retrieve and sinoner run only; name another embedder here"
+            "retrieve.embedder: openai needs the ledger of a run folder, which sinoner build-it-set, evaluate, run and"
+            " types give it; name bge, sentence-transformers or e5-mini here"
         )
     if settings.embedder == "sentence-transformers":
         from sinoner.retrieve.sentence import SentenceEmbedder

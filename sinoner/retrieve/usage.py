@@ -60,6 +60,7 @@ def usage(
         duplicates=pool.duplicates,
         by_number=tuple(numbers[n] for n in range(max(numbers, default=0) + 1)),
         below=retrieved.below,
+        short=retrieved.short,
         cut=cut,
         cosine=_mean(cosines, 4),
         cosines=_histogram(cosines, *_COSINES),

@@ -263,8 +263,23 @@ def test_no_such_device(tiny_bert: Path, kind: str, device: str) -> None:
 
 
 def test_an_api_is_not_made_here() -> None:
-    with pytest.raises(InputError, match="openai"):
+    with pytest.raises(InputError, match="openai") as caught:
         embedder(RetrieveSettings(embedder="openai"), "zh")
+    one_line(caught)
+
+
+def test_the_verbs_it_is_sent_to_exist() -> None:
+    import re
+
+    from sinoner.cli.app import app
+
+    with pytest.raises(InputError) as caught:
+        embedder(RetrieveSettings(embedder="openai"), "zh")
+    named = re.search(r"which sinoner (.*) give it", str(caught.value))
+    assert named is not None
+    known = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands if c.callback}
+    assert set(re.split(r", | and ", named[1])) <= known
+    assert "retrieve" not in known
 
 
 def test_the_settings_choose(tiny_bert: Path) -> None:
