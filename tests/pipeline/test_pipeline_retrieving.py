@@ -115,6 +115,19 @@ def test_vectors_are_kept_for_the_next_strategy(tmp_path: Path) -> None:
     assert (store / "vectors.bin").read_bytes() == before
 
 
+def test_float16_after_float32_embeds_nothing_and_says_so(tmp_path: Path) -> None:
+    first, said = retrieved(tmp_path)
+    assert "float16" not in said
+    found, said = retrieved(tmp_path, retrieve={"vectors": "float16"})
+    assert "zh: 7 float16 vectors made of the float32 ones kept here, not embedded anew" in said
+    assert "en: 3 float16 vectors made of the float32 ones kept here" in said
+    assert {i: n.neighbours for i, n in found.items()} == {i: n.neighbours for i, n in first.items()}
+    sizes = sorted(file.stat().st_size for file in (tmp_path / "retrieval/vectors").glob("*/vectors.bin"))
+    assert sizes == [10 * 384 * 2, 10 * 384 * 4]
+    _, said = retrieved(tmp_path / "other", retrieve={"vectors": "float16"})
+    assert "float16" not in said
+
+
 def test_validation_passages_ask_and_never_serve(tmp_path: Path) -> None:
     found, _ = retrieved(tmp_path, it_set={"validation": 0.4}, retrieve={"k": 3})
     from sinoner.pipeline.splitting import split
