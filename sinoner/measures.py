@@ -240,6 +240,7 @@ class ExampleUse(Facts):
         duplicates: passages left out of the pool because their text stands there already.
         by_number: passages that got 0, 1, 2 … examples.
         below: examples left out because of their BM25 score.
+        short: passages that got fewer than ``k`` because those of their own document were left out.
         cut: texts of which the embedder did not read the end.
         cosine: mean cosine of passage and example; None when it was not computed.
         first: the same of the first, best example of each passage alone.
@@ -267,6 +268,7 @@ class ExampleUse(Facts):
     duplicates: int = 0
     by_number: tuple[int, ...] = ()
     below: int = 0
+    short: int = 0
     cut: int = 0
     cosine: float | None = None
     first: float | None = None

@@ -1,4 +1,4 @@
-"""Loading base models and adapters: the one place that knows where a model comes from."""
+"""Loading base models and adapters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinoner import resources
+from sinoner import origin, resources
 from sinoner.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -59,8 +59,23 @@ def dtype(wanted: str, device: str) -> torch.dtype:
     return torch.bfloat16 if "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags() else torch.float32
 
 
+def wanted(base: str, setting: str) -> origin.Wanted:
+    """A base model that is not bundled, as ``origin`` looks for it.
+
+    Args:
+        base: hub id or folder.
+        setting: where it is written, for messages.
+    """
+    return origin.Wanted(base, setting, "give a hub id, a local folder, or smollm2")
+
+
 def load(
-    base: str, *, adapter: Path | None = None, dtype_name: str = "auto", device_name: str = "auto"
+    base: str,
+    *,
+    adapter: Path | None = None,
+    dtype_name: str = "auto",
+    device_name: str = "auto",
+    setting: str = "model",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer.
 
@@ -69,6 +84,7 @@ def load(
         adapter: folder of a LoRA adapter to put on top.
         dtype_name: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         device_name: ``auto`` or a torch device.
+        setting: where the base model is written, for messages.
 
     Raises:
         InputError: the model cannot be found or read.
@@ -83,16 +99,16 @@ def load(
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     from safetensors import SafetensorError
 
-    source = str(smollm2()) if base == "smollm2" else base
+    source = str(smollm2()) if base in BUNDLED else origin.located(wanted(base, setting))
     place = device(device_name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype(dtype_name, place))
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"model {base!r} cannot be loaded ({reason}); give a hub id, a local folder, or smollm2"
-        ) from None
+        raise wanted(base, setting).refused(f"cannot be loaded ({reason})") from None
+    if base not in BUNDLED:  # an adapter notes its name, and that of the cache would be wrong elsewhere
+        model.name_or_path = model.config.name_or_path = base
     if getattr(tokenizer, "chat_template", None) is None:
         raise InputError(f"model {base!r} has no chat template; choose an instruction-tuned (chat) model")
     if tokenizer.pad_token_id is None:

@@ -67,7 +67,10 @@ class Recognizer:
             loaded, tokenizer = models.load(model, device_name=device)
         else:
             loaded, tokenizer = models.load(
-                base or models.adapter_base(adapter), adapter=adapter, device_name=device
+                base or models.adapter_base(adapter),
+                adapter=adapter,
+                device_name=device,
+                setting="base" if base else f"base model of {adapter}",
             )
         generator = LocalGenerator(
             loaded, tokenizer, batch_size=16, max_new_tokens=answer_limit(mode, _TOKENS)

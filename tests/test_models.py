@@ -55,7 +55,7 @@ def test_device() -> None:
 
 @pytest.mark.parametrize("base", ["nobody/no-such-model", "not a name!!", "./no-such-folder"])
 def test_unknown_model(base: str) -> None:
-    with pytest.raises(InputError, match="cannot be loaded") as caught:
+    with pytest.raises(InputError, match="there is no such folder") as caught:
         models.load(base)
     assert repr(base) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -63,7 +63,7 @@ def test_unknown_model(base: str) -> None:
 
 
 def test_folder_without_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be loaded") as caught:
+    with pytest.raises(InputError, match="this folder holds no config.json") as caught:
         models.load(str(tmp_path))
     assert "\n" not in str(caught.value)
 

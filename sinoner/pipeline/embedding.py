@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def embedder_of(run: Run, lang: Lang, at: At = lambda total, note, done=None: None) -> Iterator[Embedder]:
+def embedder_of(
+    run: Run, lang: Lang, at: At = lambda total, note, done=None: None, stage: str = "retrieve"
+) -> Iterator[Embedder]:
     """The embedder that the settings name, for a language; an API's ledger is open as long as it is used.
 
     A key is needed only once something is asked: what the ledger or the vectors on disk have needs none.
@@ -28,6 +30,7 @@ def embedder_of(run: Run, lang: Lang, at: At = lambda total, note, done=None: No
         run: settings, folder and screen.
         lang: of the texts.
         at: told of the texts that an API is asked about: how many, speeds and cost, how many are done.
+        stage: what asks, for the screen.
 
     Raises:
         InputError: the model cannot be loaded, or the ledger cannot be read.
@@ -53,6 +56,6 @@ def embedder_of(run: Run, lang: Lang, at: At = lambda total, note, done=None: No
             if not found:
                 found.extend(clients(llm))
             again = "the same command asks for them again"
-            Collecting(run, "retrieve", total, at, again).ask(llm, found, ledger, work)
+            Collecting(run, stage, total, at, again).ask(llm, found, ledger, work)
 
         yield ApiEmbedder(settings, llm, lang, ledger, ask)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
 from sinoner import jsonl
-from sinoner.errors import InputError, SinonerError
+from sinoner.errors import InputError, SinonerError, StoppedError
 from sinoner.measures import TypeCount, TypeInventory
 from sinoner.pipeline import typesfile
+from sinoner.pipeline.manifest import Manifest
 from sinoner.pipeline.paths import ANNOTATIONS, QUALITY, TYPES
-from sinoner.pipeline.stages import locked
+from sinoner.pipeline.progress import Screen
+from sinoner.pipeline.stages import Run, locked
 from sinoner.pipeline.typesfile import LANGS, TypesFile
 from sinoner.records import Annotation, Facts, Lang
 
@@ -120,6 +123,7 @@ def propose(
     threshold: float | None = None,
     embed: bool = True,
     force: bool = False,
+    screen: Screen | None = None,
 ) -> MergeReport:
     """Write the run's types.yaml: what a person left in it, and proposals for the types it does not cover.
 
@@ -129,9 +133,11 @@ def propose(
         threshold: cosine distance up to which types are merged; None = as the embedder's distances suggest.
         embed: compare embeddings; without, only the table of synonyms and the spelling count.
         force: start over, whatever a person wrote.
+        screen: where an embeddings API tells its progress and cost; None = nowhere.
 
     Raises:
         InputError: there are no annotations yet, types.yaml has mistakes, or the embedder cannot be used.
+        StoppedError: an embeddings API has no budget left, or failed too often; what it answered is kept.
     """
     annotations, target = folder / ANNOTATIONS, folder / TYPES
     if not annotations.exists():
@@ -141,7 +147,8 @@ def propose(
         past = _proposed(folder / PROPOSED) if target.is_file() and not force else Proposed()
         inventory = _inventory(annotations)
         langs = [lang for lang in LANGS if inventory.before.get(lang)]
-        found = {lang: _proposals(inventory, lang, kept, past, recipe, threshold, embed) for lang in langs}
+        run = Run(folder, recipe, Manifest(folder), screen or Screen(quiet=True))
+        found = {lang: _proposals(run, inventory, lang, kept, past, threshold, embed) for lang in langs}
         merges = [merge for of_lang, _ in found.values() for merge in of_lang]
         text = target.read_text(encoding="utf-8-sig") if target.is_file() and not force else ""
         written = typesfile.extended(text, merges, where=str(target))
@@ -180,11 +187,11 @@ def told(report: MergeReport, folder: Path) -> str:
 
 
 def _proposals(
+    run: Run,
     inventory: TypeInventory,
     lang: Lang,
     kept: TypesFile,
     past: Proposed,
-    recipe: Recipe,
     threshold: float | None,
     embed: bool,
 ) -> tuple[tuple[Merge, ...], float | None]:
@@ -192,16 +199,17 @@ def _proposals(
     from sinoner.quality.types import synonyms
 
     given = kept.canonical_names(lang)
-    proposals = merges_of(
-        inventory.types,
-        lang,
-        synonyms(),
-        given=given,
-        apart=[*kept.separate, *_taken_out(past, lang, given)],
-        stop_types=recipe.filter.stop_types,
-        encode=_encoder(recipe, lang) if embed else None,
-        threshold=threshold,
-    )
+    with _encoder(run, lang) as encode:
+        proposals = merges_of(
+            inventory.types,
+            lang,
+            synonyms(),
+            given=given,
+            apart=[*kept.separate, *_taken_out(past, lang, given)],
+            stop_types=run.recipe.filter.stop_types,
+            encode=encode if embed else None,
+            threshold=threshold,
+        )
     return proposals.merges, proposals.threshold
 
 
@@ -214,21 +222,28 @@ def _taken_out(past: Proposed, lang: str, given: dict[str, str]) -> Iterator[str
         yield from (name for name in variants if key(name) not in there)
 
 
-def _encoder(recipe: Recipe, lang: Lang) -> Encode:
-    """An encoder that loads its model when it is first used."""
+@contextmanager
+def _encoder(run: Run, lang: Lang) -> Iterator[Encode]:
+    """An encoder that loads its model, or opens the ledger of an API, when it is first used."""
+    from sinoner.pipeline.embedding import embedder_of
+
     encode: Any = None
+    with ExitStack() as opened:
 
-    def first_loaded(texts: Sequence[str]) -> Any:
-        nonlocal encode
-        from sinoner.retrieve.embed import embedder
+        def first_loaded(texts: Sequence[str]) -> Any:
+            nonlocal encode
+            try:
+                if encode is None:
+                    encode = opened.enter_context(embedder_of(run, lang, stage="types")).encode
+                return encode(texts).vectors
+            except StoppedError:  # says itself how to go on
+                raise
+            except SinonerError as error:
+                raise InputError(
+                    f"{error}; or give --no-embed to go by the table of synonyms alone"
+                ) from None
 
-        try:
-            encode = encode or embedder(recipe.retrieve, lang).encode
-            return encode(texts).vectors
-        except SinonerError as error:
-            raise InputError(f"{error}; or give --no-embed to go by the table of synonyms alone") from None
-
-    return first_loaded
+        yield first_loaded
 
 
 def _inventory(path: Path, names: TypeMap | None = None) -> TypeInventory:

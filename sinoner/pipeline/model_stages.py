@@ -226,7 +226,11 @@ def _generator(run: Run, model: str) -> Any:
         )
     adapter = run.folder / ADAPTER if model == "tuned" else None
     loaded, tokenizer = models.load(
-        recipe.train.base, adapter=adapter, dtype_name=recipe.train.dtype, device_name=recipe.train.device
+        recipe.train.base,
+        adapter=adapter,
+        dtype_name=recipe.train.dtype,
+        device_name=recipe.train.device,
+        setting="train.base",
     )
     return LocalGenerator(
         loaded,

@@ -94,6 +94,11 @@ def serve(
             f"retrieve: {lang}: {use.below} examples left out, their BM25 score is below {settings.threshold:g}"
             " (retrieve.threshold)"
         )
+    if use.short:
+        run.screen.say(
+            f"retrieve: {lang}: {use.short} passages get fewer than {settings.k} examples, because those of their"
+            " own document are left out (retrieve.same_document=false)"
+        )
     if use.recall < 1:
         run.screen.say(f"retrieve: {lang}: approximate search, {use.method}: recall {use.recall:.4f}")
     return Served(retrieved.neighbours, use, use_of)

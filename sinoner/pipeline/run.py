@@ -12,6 +12,7 @@ from sinoner.pipeline import (
     against_gold,
     annotating,
     building,
+    checks,
     chunking,
     decontaminating,
     filtering,
@@ -95,6 +96,9 @@ def execute(
         gold_scores.load(recipe.filter.gold)  # a mistake in gold is told before anything is paid
     if {"annotate", "retrieve"} <= set(stages):
         pools.check(recipe.retrieve)
+        checks.embedding_models(recipe)
+    if {"annotate", "finetune"} <= set(stages):
+        checks.base_model(recipe)
     if {"annotate", "decontaminate"} <= set(stages):
         decontaminating.test_sets(recipe)  # and so is one in a test set
     with locked(folder):

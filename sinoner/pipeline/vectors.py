@@ -1,5 +1,7 @@
 """Vectors of texts, kept in the run folder: a second search embeds nothing anew, an interrupted one goes on.
 
+What float32 has, float16 takes from there; never the other way, as float16 has lost digits.
+
 One folder per model and settings of embedding; in it ``about.json``, ``vectors.bin`` (one row after the other) and
 ``keys.bin`` (for each row 16 bytes of a hash of its text, and whether the text was cut). A row counts when both are whole.
 """
@@ -29,9 +31,10 @@ from sinoner.retrieve.embed import Encoded
 if TYPE_CHECKING:
     from sinoner.retrieve.embed import Embedder
 
+Numbers = Literal["float32", "float16"]
 _HASH = 16
 _KEY = _HASH + 1
-_VECTORS, _KEYS = "vectors.bin", "keys.bin"
+_VECTORS, _KEYS, _ABOUT = "vectors.bin", "keys.bin", "about.json"
 # Texts that are embedded before their vectors are written: little is lost when it stops.
 _BLOCK = 512
 _MUCH = 16_384
@@ -59,7 +62,13 @@ def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]
 
         # An API keeps its answers in the ledger, and is fast when it is asked for much at once.
         block = _BLOCK if settings.embedder != "openai" else _MUCH
-        yield VectorStore(run.folder / VECTORS, embedder, settings.vectors, tell, block)
+
+        def say(n: int) -> None:
+            run.screen.say(
+                f"{what}: {n} float16 vectors made of the float32 ones kept here, not embedded anew"
+            )
+
+        yield VectorStore(run.folder / VECTORS, embedder, settings.vectors, tell, block, say)
 
 
 class VectorStore:
@@ -71,22 +80,25 @@ class VectorStore:
         numbers: how vectors are kept; float16 takes half the space.
         tell: called with how many texts are to be embedded, and how many are.
         block: texts that are embedded before their vectors are written.
+        say: called with how many float16 vectors were made of float32 ones.
     """
 
     def __init__(
         self,
         folder: Path,
         embedder: Embedder,
-        numbers: Literal["float32", "float16"] = "float32",
+        numbers: Numbers = "float32",
         tell: Callable[[int, int], None] = lambda total, done: None,
         block: int = _BLOCK,
+        say: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._block = block
         self._embedder = embedder
+        self._place = folder
+        self._say = say
         self._dtype = np.dtype(f"<{'f4' if numbers == 'float32' else 'f2'}")
         self._tell = tell
-        mark = hashlib.sha256(f"{embedder.identity}\n{numbers}".encode()).hexdigest()[:12]
-        self.folder = folder / f"{embedder.name.partition(':')[0]}-{mark}"
+        self.folder = folder / _folder(embedder, numbers)
         self._rows: dict[bytes, int] = {}
         self._cut: list[bool] = []
         self._dim = 0
@@ -123,20 +135,39 @@ class VectorStore:
 
     def _add(self, missing: Sequence[tuple[bytes, str]]) -> None:
         """Embed and keep texts, the longest first, so that those of a block are about as long."""
+        if self._dtype.itemsize == 2 and not (missing := self._halved(missing)):
+            return
         self._tell(len(missing), 0)
         for low in range(0, len(missing), self._block):
             some = missing[low : low + self._block]
             made = self._embedder.encode([text for _, text in some])
-            self._check(made, len(some))
-            flags = [bool(cut) for cut in made.cut]
-            vectors = np.ascontiguousarray(made.vectors, dtype=self._dtype)
-            jsonl.append(self.folder / _VECTORS, vectors.tobytes())
-            marks = (key + bytes([cut]) for (key, _), cut in zip(some, flags, strict=True))
-            jsonl.append(self.folder / _KEYS, b"".join(marks))
-            for (key, _), cut in zip(some, flags, strict=True):
-                self._rows[key] = len(self._cut)
-                self._cut.append(cut)
+            self._keep([key for key, _ in some], made)
             self._tell(len(missing), low + len(some))
+
+    def _halved(self, missing: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+        """Keep what the same embedder has as float32; returns the others, which have to be embedded."""
+        if not (self._place / _folder(self._embedder, "float32") / _ABOUT).exists():
+            return list(missing)
+        whole = VectorStore(self._place, self._embedder)
+        there = [item for item in missing if item[0] in whole._rows]
+        for low in range(0, len(there), _MUCH):
+            some = there[low : low + _MUCH]
+            self._keep([key for key, _ in some], whole.encode([text for _, text in some]))
+        if there:
+            self._say(len(there))
+        return [item for item in missing if item[0] not in whole._rows]
+
+    def _keep(self, keys: Sequence[bytes], made: Encoded) -> None:
+        """Write vectors and flags."""
+        self._check(made, len(keys))
+        flags = [bool(cut) for cut in made.cut]
+        vectors = np.ascontiguousarray(made.vectors, dtype=self._dtype)
+        jsonl.append(self.folder / _VECTORS, vectors.tobytes())
+        marks = (key + bytes([cut]) for key, cut in zip(keys, flags, strict=True))
+        jsonl.append(self.folder / _KEYS, b"".join(marks))
+        for key, cut in zip(keys, flags, strict=True):
+            self._rows[key] = len(self._cut)
+            self._cut.append(cut)
 
     def _check(self, made: Encoded, wanted: int) -> None:
         name = self._embedder.name
@@ -157,11 +188,11 @@ class VectorStore:
         if not self._dim:
             self._dim = made.vectors.shape[1]
             about = {"embedder": name, "identity": self._embedder.identity, "dim": self._dim}
-            jsonl.write_json(self.folder / "about.json", {**about, "numbers": self._dtype.name})
+            jsonl.write_json(self.folder / _ABOUT, {**about, "numbers": self._dtype.name})
 
     def _open(self) -> None:
         """Read what is there; what a killed process left half is cut off, and a file without the other goes."""
-        about = self.folder / "about.json"
+        about = self.folder / _ABOUT
         self.folder.mkdir(parents=True, exist_ok=True)
         vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
         if not (about.exists() and vectors.exists() and keys.exists()):
@@ -186,6 +217,12 @@ class VectorStore:
 
     def _damaged(self, file: Path) -> InputError:
         return InputError(f"{file}: is damaged; delete {self.folder} and run again")
+
+
+def _folder(embedder: Embedder, numbers: Numbers) -> str:
+    """The name of the folder that holds the vectors of an embedder in these numbers."""
+    mark = hashlib.sha256(f"{embedder.identity}\n{numbers}".encode()).hexdigest()[:12]
+    return f"{embedder.name.partition(':')[0]}-{mark}"
 
 
 def _key(text: str) -> bytes:

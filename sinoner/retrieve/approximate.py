@@ -59,9 +59,12 @@ def approximate(
 
 def _ivf(library: Any, pool: Vectors) -> tuple[Any, int, int]:
     cells = max(1, min(4 * round(len(pool) ** 0.5), len(pool) // 39))  # FAISS wants 39 rows per cell
-    index = library.IndexIVFFlat(
-        library.IndexFlatIP(pool.shape[1]), pool.shape[1], cells, library.METRIC_INNER_PRODUCT
-    )
+    centres = library.IndexFlatIP(pool.shape[1])
+    if (
+        cells == 1
+    ):  # holds everything, whatever its centre: nothing to learn, and FAISS prints no warning about it
+        centres.add(pool[:1])
+    index = library.IndexIVFFlat(centres, pool.shape[1], cells, library.METRIC_INNER_PRODUCT)
     chosen = np.random.default_rng(0).permutation(len(pool))[: _PER_CELL * cells]
     index.train(pool[np.sort(chosen)])
     index.add(pool)

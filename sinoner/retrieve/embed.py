@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sinoner.errors import InputError
+from sinoner.origin import Wanted, located
 from sinoner.records import Lang
 from sinoner.settings import RetrieveSettings
 
@@ -59,12 +61,13 @@ def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
     """
     if settings.embedder == "openai":
         raise InputError(
-            "retrieve.embedder: openai is asked by sinoner retrieve and sinoner run only; name another embedder here"
+            "retrieve.embedder: openai needs the ledger of a run folder, which sinoner build-it-set, evaluate, run and"
+            " types give it; name bge, sentence-transformers or e5-mini here"
         )
     if settings.embedder == "sentence-transformers":
         from sinoner.retrieve.sentence import SentenceEmbedder
 
-        return SentenceEmbedder(settings.model(lang), settings)
+        return SentenceEmbedder(settings.model(lang), located(wanted(settings, lang)), settings)
     if settings.embedder == "e5-mini":
         from sinoner.retrieve.e5mini import e5_mini
 
@@ -72,6 +75,23 @@ def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
     from sinoner.retrieve.local import encoder
     from sinoner.retrieve.source import Source, dimension, pooling
 
+    place = located(wanted(settings, lang))
     model = settings.model(lang)
-    dim = dimension(model)  # first: it knows at once when there is no such model
-    return encoder(Source("bge", model, model, pooling(model, settings.pooling)), settings, dim)
+    dim = dimension(place)
+    return encoder(Source("bge", model, place, pooling(model, place, settings.pooling)), settings, dim)
+
+
+def wanted(settings: RetrieveSettings, lang: Lang) -> Wanted:
+    """The model of ``bge`` or ``sentence-transformers`` as ``origin`` looks for it."""
+    own = settings.model_zh if lang == "zh" else settings.model_en
+    setting = f"retrieve.model_{lang}" + ("" if own else f" (default of {settings.embedder})")
+    remedy = (
+        "give a hub id or the folder of a model, or set retrieve.embedder=e5-mini, which needs no network"
+    )
+    asked = Wanted(settings.model(lang), setting, remedy)
+    if settings.embedder != "sentence-transformers":
+        return asked
+    # That library completes names without an owner, and has a cache of its own when it is told so.
+    ids = () if "/" in asked.model else (f"sentence-transformers/{asked.model}", asked.model)
+    files = ("config.json", "modules.json", "config_sentence_transformers.json")
+    return asked._replace(files=files, ids=ids, cache=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BEYOND = 16
 # By how much two ways to compute a float32 inner product of unit vectors may differ.
 _NOISE = 2e-6
+# More rows than twice those wanted and this, all as good as the last of them, are not told apart one by one.
+_CROWD = 256
 # From this many products on the first pass in bfloat16 pays.
 _MANY = 8_192 * 8_192
 _BLOCK = 1024
@@ -101,7 +103,8 @@ def _flat(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
 
 def _decide_ties(queries: Vectors, pool: Vectors, found: Rows, scores: Vectors) -> None:
     """Score again, one by one, what is nearly equal to its neighbour in a descending order, and sort it anew."""
-    close = scores[:, :-1] - scores[:, 1:] < 2 * _NOISE
+    with np.errstate(invalid="ignore"):  # -inf, where a row has no more
+        close = scores[:, :-1] - scores[:, 1:] < 2 * _NOISE
     tied = np.zeros(scores.shape, dtype=bool)
     tied[:, :-1] |= close
     tied[:, 1:] |= close
@@ -133,10 +136,14 @@ def _two_passes(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]
         padded[row, np.arange(len(row)) - found.edges[row]] = made
         # Candidates are in ascending order, so a stable sort gives ties to the smaller row.
         best, order = torch.sort(torch.from_numpy(padded), dim=1, descending=True, stable=True)
-        scores[block] = best[:, :k].numpy()
-        places = found.edges[:-1, None] + order[:, :k].numpy()
-        rows[block] = found.rows[np.minimum(places, len(found.rows) - 1)]
-        unsure = low + np.flatnonzero((numbers < k) | (scores[block][:, -1] <= found.border))
+        found_scores = best[:, : k + _BEYOND].numpy()
+        places = found.edges[:-1, None] + order[:, : k + _BEYOND].numpy()
+        found_rows = found.rows[np.minimum(places, len(found.rows) - 1)]
+        _decide_ties(queries[block], pool, found_rows, found_scores)
+        rows[block], scores[block] = found_rows[:, :k], found_scores[:, :k]
+        last, beyond = scores[block][:, -1], found_scores[:, -1]
+        few, cut = numbers < k, (numbers > k + _BEYOND) & (last - beyond < 2 * _NOISE)
+        unsure = low + np.flatnonzero(few | cut | (last - 2 * _NOISE <= found.border))
         _search_again(queries, pool, unsure, rows, scores)
     return rows, scores
 
@@ -161,17 +168,23 @@ def _scored(queries: torch.Tensor, across: torch.Tensor, edges: Rows, rows: Rows
 
 def _search_again(queries: Vectors, pool: Vectors, unsure: Rows, rows: Rows, scores: Vectors) -> None:
     """Search the whole pool for these queries, and put the result in its place."""
+    k = rows.shape[1]
     for low in range(0, len(unsure), 256):
         some = unsure[low : low + 256]
-        for number, found in zip(some, _whole(queries[some], pool, rows.shape[1]), strict=True):
+        for number, found in zip(some, _whole(queries[some], pool, k), strict=True):
             again = np.vecdot(np.take(pool, found, axis=0), queries[number])
-            order = np.lexsort((found, -again))
+            order = np.lexsort((found, -again))[:k]
             rows[number], scores[number] = found[order], again[order]
 
 
 def _whole(queries: Vectors, pool: Vectors, k: int) -> Iterator[Rows]:
-    """The best rows of the whole pool; of many equals (to 6 decimals) those with the smaller rows."""
-    for products in np.round(queries @ pool.T, 6):
+    """Rows of the whole pool among which the ``k`` best are; of a crowd of equals (to 6 decimals) the smallest rows."""
+    for products in queries @ pool.T:
         border = np.partition(products, len(products) - k)[len(products) - k]
-        above, equal = np.flatnonzero(products > border), np.flatnonzero(products == border)
-        yield np.concatenate([above, equal[: k - len(above)]])
+        near = np.flatnonzero(products >= border - 2 * _NOISE)
+        if len(near) > 2 * k + _CROWD:
+            products = np.round(products, 6)
+            border = np.round(border, 6)
+            near, equal = np.flatnonzero(products > border), np.flatnonzero(products == border)
+            near = np.concatenate([near, equal[: k - len(near)]])
+        yield near

@@ -21,16 +21,27 @@ class SentenceEmbedder:
     Prompts that a model brings are not written: what stands before a text is ``retrieve.query_instruction`` alone.
     """
 
-    def __init__(self, model: str, settings: RetrieveSettings) -> None:
+    def __init__(self, model: str, place: str, settings: RetrieveSettings) -> None:
+        """Load it.
+
+        Args:
+            model: what people call it.
+            place: hub id or folder to load from.
+            settings: pooling, longest text, number type, devices.
+
+        Raises:
+            InputError: it cannot be loaded.
+            MissingExtraError: the library is not installed.
+        """
         if importlib.util.find_spec("sentence_transformers") is None:
             raise MissingExtraError(
                 "sentence-transformers (retrieve.embedder: sentence-transformers)", "retrieve"
             )
         self.name = f"sentence-transformers:{model}"
-        self._source = model
+        self._called, self._place = model, place
         self._settings = settings
         self._places = devices(settings.devices)
-        self._model = _load(model, settings, self._places[0])
+        self._model = _load(model, place, settings, self._places[0])
         self._identity: str | None = None
 
     @property
@@ -39,7 +50,7 @@ class SentenceEmbedder:
         if self._identity is None:
             self._identity = identity(
                 [
-                    f"sentence-transformers:{fingerprint(self._source)}",
+                    f"sentence-transformers:{fingerprint(self._place)}",
                     f"pooling={self._settings.pooling}",
                     f"max_length={self._settings.max_length}",
                     f"dtype={str(self._model.dtype).removeprefix('torch.')}",
@@ -71,7 +82,7 @@ class SentenceEmbedder:
             raw, dtype=np.float32
         )  # of bfloat16 the library makes float32 itself, but after the norm
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return Encoded(finite(vectors, self._source), self._cut(texts))
+        return Encoded(finite(vectors, self._called), self._cut(texts))
 
     def _cut(self, texts: Sequence[str]) -> Any:
         """Which texts were too long. The library does not say, so those that may be are counted here."""
@@ -91,31 +102,31 @@ class SentenceEmbedder:
         return cut
 
 
-def _load(model: str, settings: RetrieveSettings, device: str) -> Any:
+def _load(model: str, place: str, settings: RetrieveSettings, device: str) -> Any:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     quiet()
     try:
         loaded = SentenceTransformer(
-            model, device=device, model_kwargs={"dtype": models.dtype(settings.dtype, device)}
+            place, device=device, model_kwargs={"dtype": models.dtype(settings.dtype, device)}
         )
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError,
     ) as error:  # fmt: skip
         raise cannot_load(model, error) from None
     loaded.max_seq_length = min(loaded.max_seq_length or settings.max_length, settings.max_length)
-    pooling = _pooling(model, settings.pooling)
+    pooling = _pooling(place, settings.pooling)
     for module in loaded if pooling else ():
         if hasattr(module, "pooling_mode"):
             module.pooling_mode = pooling
     return loaded
 
 
-def _pooling(model: str, wanted: str) -> str | None:
+def _pooling(place: str, wanted: str) -> str | None:
     """The pooling to set, or None to leave what the model's folder names."""
     if wanted != "auto":
         return wanted
     from sinoner.retrieve.source import noted
 
-    return None if noted(model, "modules.json") else "cls"
+    return None if noted(place, "modules.json") else "cls"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Pooling = Literal["cls", "mean", "last_token"]
 
+_CACHED = "models--"  # what the name of a model's folder in the cache of the hub begins with
+_COMMIT = 12  # digits of a commit that tell it from others
 _HEAD = 1 << 16  # bytes of a weight file that are looked at: the names and shapes, and the first numbers
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".onnx")
 _TOLD = (".json", ".txt", ".model")  # configuration and tokenizer
@@ -58,15 +60,20 @@ class Source(NamedTuple):
         return f"{self.kind}:{self.model}"
 
 
-def pooling(model: str, wanted: str) -> Pooling:
+def pooling(model: str, place: str, wanted: str) -> Pooling:
     """The pooling of a model: the wanted one; for ``auto`` as the model or FlagEmbedding says, else ``cls``.
+
+    Args:
+        model: what people call it.
+        place: hub id or folder to load from.
+        wanted: a pooling, or ``auto``.
 
     Raises:
         InputError: the model pools in a way that only sentence-transformers knows.
     """
     if wanted != "auto":
         return cast(Pooling, wanted)
-    config = noted(model, "1_Pooling/config.json")
+    config = noted(place, "1_Pooling/config.json")
     if isinstance(config, dict):
         mode = config.get("pooling_mode")
         on = [mode] if mode else [k for k, v in config.items() if k.startswith("pooling_mode_") and v is True]
@@ -131,12 +138,16 @@ def finite(vectors: Vectors, source: str) -> Vectors:
 def fingerprint(model: str) -> str:
     """What a model is: its hub id with the revision that lies here, or a folder's name with a hash of its files.
 
-    Of weights the size and the first 64 KiB are hashed, of all other files everything; the place of the folder is not
+    A folder in the cache of the hub is what it was downloaded from, so that vectors do not depend on whether the hub could be
+    reached. Of weights the size and the first 64 KiB are hashed, of all other files everything; the place of the folder is not
     part of it.
     """
     folder = Path(model)
     if not folder.is_dir():
         return f"{model}@{_revision(model) or 'main'}"
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith(_CACHED):
+        name = folder.parent.parent.name.removeprefix(_CACHED).replace("--", "/")
+        return f"{name}@{folder.name[:_COMMIT]}"
     hashed = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -176,7 +187,7 @@ def _revision(model: str) -> str | None:
         found = try_to_load_from_cache(model, "config.json")
     except (ImportError, ValueError):
         return None
-    return Path(found).parent.name[:12] if isinstance(found, str) else None
+    return Path(found).parent.name[:_COMMIT] if isinstance(found, str) else None
 
 
 def noted(model: str, name: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sinoner.records import Neighbours
+from sinoner.records import Neighbours, document_of
 from sinoner.retrieve import choose
 from sinoner.retrieve.choose import Candidates, Chosen, Entry
 from sinoner.retrieve.nearest import Found, nearest
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 WITH_BM25 = ("nn_bm25", "diverse_nn_bm25", "diverse_nn_bm25_rank", "hybrid")
 # Queries whose candidates are chosen from at once.
 _BLOCK = 1024
+# So many more than wanted are looked for at once when passages of the same document are barred.
+_SIBLINGS = 64
 
 
 class Tools(NamedTuple):
@@ -55,6 +58,7 @@ class Pool:
                 self.entries.append(entry)
         self.duplicates = len(entries) - len(self.entries)
         self._ids = {entry.id: row for row, entry in enumerate(self.entries)}
+        self._given = entries
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -63,9 +67,23 @@ class Pool:
         """The row of a text; -1 when it is not there."""
         return self._texts.get(text, -1)
 
-    def own(self, query: Entry) -> tuple[int, int]:
-        """The rows that are no examples for a query: that of its text and that of its id; -1 when there is none."""
-        return self.row(query.text), self._ids.get(query.id, -1)
+    def barred(self, query: Entry, same_document: bool) -> set[int]:
+        """The rows that are no examples for a query.
+
+        Args:
+            query: a passage.
+            same_document: whether other passages of its document may be; else every text that stands in it is barred.
+        """
+        rows = {self.row(query.text), self._ids.get(query.id, -1)} - {-1}
+        return rows if same_document else rows.union(self._documents.get(document_of(query.id), ()))
+
+    @cached_property
+    def _documents(self) -> dict[str, list[int]]:
+        """The rows of the texts of each document, also of those texts that another document stands for."""
+        documents: dict[str, list[int]] = {}
+        for entry in self._given:
+            documents.setdefault(document_of(entry.id), []).append(self._texts[entry.text])
+        return documents
 
 
 class Retrieved(NamedTuple):
@@ -74,19 +92,23 @@ class Retrieved(NamedTuple):
     Attributes:
         neighbours: one record per query, in the order of the queries.
         below: of each query, examples that were found and left out because of their BM25 score; empty when none were.
+        short: of each query, whether it has fewer than ``k`` examples because those of its own document are left out; empty
+            when none has.
         method: how the nearest were searched; empty when they were not.
         recall: share of the true nearest found, measured; 1 for exact search.
     """
 
     neighbours: list[Neighbours]
     below: Sequence[int] = ()
+    short: Sequence[bool] = ()
     method: str = ""
     recall: float = 1.0
 
     def some(self, rows: Sequence[int]) -> Retrieved:
         """The examples of some queries, named by their places."""
         below = [self.below[i] for i in rows] if self.below else ()
-        return self._replace(neighbours=[self.neighbours[i] for i in rows], below=below)
+        short = [self.short[i] for i in rows] if self.short else ()
+        return self._replace(neighbours=[self.neighbours[i] for i in rows], below=below, short=short)
 
 
 def retrieve(
@@ -110,6 +132,8 @@ def retrieve(
     strategy, k = settings.strategy, min(settings.k, len(pool))
     if strategy == "none" or k == 0 or not queries:
         return Retrieved([Neighbours(id=q.id) for q in queries])
+    barred = [pool.barred(query, settings.same_document) for query in queries]
+    short = [_is_short(*both, pool, settings) for both in zip(queries, barred, strict=True)]
     share = {"random": 0.0, "mixed": settings.nn_share}.get(strategy, 1.0)
     near: list[int] = []
     found: list[Neighbours] = []
@@ -118,10 +142,10 @@ def retrieve(
             near.append(i)
             found.append(Neighbours(id=query.id))
         else:
-            found.append(_random(query, pool, k, seed))
+            found.append(_random(query, barred[i], pool, settings, seed))
     if not near:
-        return Retrieved(found)
-    search = _Search([queries[i] for i in near], pool, settings, tools)
+        return Retrieved(found, short=short)
+    search = _Search([queries[i] for i in near], [barred[i] for i in near], pool, settings, tools)
     below = [0] * len(queries)
     for i, pick in zip(near, search.choices(seed), strict=True):
         below[i] = pick.below
@@ -131,13 +155,22 @@ def retrieve(
             cosine=tuple(round(min(max(float(s), -1.0), 1.0), 6) for s in pick.cosine),
             bm25=tuple(round(float(s), 6) for s in pick.bm25),
         )
-    return Retrieved(found, below, search.found.method, search.found.recall)
+    return Retrieved(found, below, short, search.found.method, search.found.recall)
 
 
-def _random(query: Entry, pool: Pool, k: int, seed: int) -> Neighbours:
-    own = pool.own(query)
-    drawn = Random(f"{seed}:{query.id}").sample(range(len(pool)), min(k + 2, len(pool)))
-    rows = [row for row in drawn if row not in own][:k]
+def _is_short(query: Entry, barred: set[int], pool: Pool, settings: RetrieveSettings) -> bool:
+    """Whether a query gets fewer than ``k`` examples because of those of its own document."""
+    if settings.same_document or len(pool) - len(barred) >= settings.k:
+        return False
+    return len(barred) > len(pool.barred(query, True))
+
+
+def _random(
+    query: Entry, barred: Collection[int], pool: Pool, settings: RetrieveSettings, seed: int
+) -> Neighbours:
+    more = 2 if settings.same_document else len(barred)  # 2, needed or not: the draw depends on it
+    drawn = Random(f"{seed}:{query.id}").sample(range(len(pool)), min(settings.k + more, len(pool)))
+    rows = [row for row in drawn if row not in barred][: settings.k]
     return Neighbours(id=query.id, neighbours=tuple(pool.entries[row].id for row in rows))
 
 
@@ -145,9 +178,14 @@ class _Search:
     """The nearest passages of some queries, and the choice among them."""
 
     def __init__(
-        self, queries: Sequence[Entry], pool: Pool, settings: RetrieveSettings, tools: Tools
+        self,
+        queries: Sequence[Entry],
+        barred: Sequence[set[int]],
+        pool: Pool,
+        settings: RetrieveSettings,
+        tools: Tools,
     ) -> None:
-        self._queries, self._pool, self._settings = queries, pool, settings
+        self._queries, self._barred, self._pool, self._settings = queries, barred, pool, settings
         few = settings.strategy in ("nn", "nn_bm25", "mixed")
         self._wanted = settings.k if few else max(settings.k, settings.candidates)
         texts = [e.text for e in pool.entries]
@@ -166,6 +204,7 @@ class _Search:
         numbers: Rows = np.cumsum(~inside, dtype=np.int64)
         self._rows = np.where(inside, own, -numbers)  # -1 is the first stranger, -2 the second
         self.found = self._near(own, inside)
+        self._wider = dict(self._again())
         self._words: list[list[str]] = []
         self._bm25: Bm25 | None = None
         if settings.strategy in WITH_BM25:
@@ -183,9 +222,10 @@ class _Search:
         return vectors
 
     def _near(self, own: Rows, inside: npt.NDArray[np.bool_]) -> Found:
-        """Two more than wanted: the query's own text and id may be among them."""
+        """More than wanted: what is barred may be among them. With long documents that may not be enough (``_again``)."""
         settings, pool = self._settings, self._vectors
-        k = min(self._wanted + 2, len(pool))
+        most = min(max(map(len, self._barred)), _SIBLINGS)
+        k = min(self._wanted + max(2, most), len(pool))
         rows = np.empty((len(own), k), dtype=np.int64)
         scores = np.empty((len(own), k), dtype=np.float32)
         result = Found(rows, scores)
@@ -203,6 +243,36 @@ class _Search:
             result = min(result, other, key=lambda f: f.recall) if inside.any() else other
         return Found(rows, scores, result.method, result.recall)
 
+    def _kept(self, i: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of the rows found for a query may be its examples."""
+        barred, kept = self._barred[i], rows >= 0
+        if len(barred) > 2:
+            return kept & ~np.isin(rows, list(barred))
+        for row in barred:
+            kept &= rows != row
+        return kept
+
+    def _again(self) -> Iterator[tuple[int, tuple[Rows, Vectors]]]:
+        """A wider search, exact, for the queries whose own document left them too few candidates."""
+        width = self.found.rows.shape[1]
+        short = [
+            i
+            for i, barred in enumerate(self._barred)
+            if width - len(barred) < self._wanted and self._kept(i, self.found.rows[i]).sum() < self._wanted
+        ]
+        while short and width < len(self._pool):
+            width = min(4 * width, len(self._pool))
+            still: list[int] = []
+            for low in range(0, len(short), _BLOCK):
+                some = short[low : low + _BLOCK]
+                wider = nearest(self._asked(np.array(some)), self._vectors, width)
+                for i, rows, scores in zip(some, wider.rows, wider.scores, strict=True):
+                    kept = self._kept(i, rows)
+                    yield i, (rows[kept][: self._wanted], scores[kept][: self._wanted])
+                    if kept.sum() < self._wanted:
+                        still.append(i)
+            short = still
+
     def choices(self, seed: int) -> Iterator[Chosen]:
         """What each query gets."""
         for low in range(0, len(self._queries), _BLOCK):
@@ -214,9 +284,8 @@ class _Search:
                 yield choose.choose(self._queries[i], mine, self._pool.entries, self._settings, seed)
 
     def _candidates(self, i: int) -> Candidates:
-        rows, cosine = self.found.rows[i], self.found.scores[i]
-        first, second = self._pool.own(self._queries[i])
-        kept = (rows != first) & (rows != second) & (rows >= 0)
+        rows, cosine = self._wider.get(i) or (self.found.rows[i], self.found.scores[i])
+        kept = self._kept(i, rows)
         rows, cosine = rows[kept][: self._wanted], cosine[kept][: self._wanted]
         return Candidates(rows, cosine, self._vectors if self._settings.strategy == "mmr" else None)
 
@@ -225,9 +294,9 @@ class _Search:
         assert self._bm25 is not None
         words = [self._words[i] for i in some]
         if self._settings.strategy == "hybrid":
-            for n, (rows, _) in enumerate(self._bm25.top(words, self._wanted + 2)):
-                own = self._pool.own(self._queries[some[n]])
-                best = rows[~np.isin(rows, own)][: self._wanted]
+            most = max(len(self._barred[i]) for i in some)
+            for n, (rows, _) in enumerate(self._bm25.top(words, self._wanted + most)):
+                best = rows[self._kept(some[n], rows)][: self._wanted]
                 mine = candidates[n]
                 more = best[~np.isin(best, mine.rows)]
                 cosine = np.vecdot(self._vectors[more], self._asked(np.array([some[n]])))

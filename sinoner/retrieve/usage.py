@@ -68,6 +68,7 @@ def usage(
         duplicates=pool.duplicates,
         by_number=tuple(numbers[n] for n in range(max(numbers, default=0) + 1)),
         below=sum(retrieved.below),
+        short=sum(retrieved.short),
         cut=cut,
         cosine=_mean(cosines, 4),
         first=_mean([n.cosine[0] for n in retrieved.neighbours if n.cosine], 4),

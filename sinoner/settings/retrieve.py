@@ -53,6 +53,11 @@ class RetrieveSettings(Section):
     relevance: float = Field(
         0.7, ge=0, le=1, description="mmr: weight of nearness; the rest is unlikeness to the examples chosen"
     )
+    same_document: bool = Field(
+        True,
+        description="whether passages of the same document may be examples, as in the paper; a query of later use comes from"
+        " a new document, and false trains on such examples only",
+    )
     pools: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         ("train",),
         description="where examples come from: train (this run's training passages), a gold file or folder, the name of a"

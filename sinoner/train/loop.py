@@ -67,7 +67,9 @@ def finetune(
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
     set_seed(seed)
-    model, tokenizer = models.load(settings.base, dtype_name=settings.dtype, device_name=settings.device)
+    model, tokenizer = models.load(
+        settings.base, dtype_name=settings.dtype, device_name=settings.device, setting="train.base"
+    )
     rows, rejects = _encode_all(train, tokenizer, settings.cutoff)
     held_out, held_out_rejects = _encode_all(validation, tokenizer, settings.cutoff)
     if not rows:

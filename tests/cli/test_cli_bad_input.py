@@ -219,9 +219,11 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> No
     [
         ("retrieve.pools=[nowhere]", "nowhere: no such gold file, folder or benchmark"),
         ("retrieve.stop_words=nowhere.txt", "nowhere.txt: no such file"),
+        ("retrieve.model_zh=./nowhere", "retrieve.model_zh: './nowhere': there is no such folder"),
+        ("train.base=./nowhere", "train.base: './nowhere': there is no such folder"),
     ],
 )
-def test_a_mistake_of_retrieval_is_told_before_anything_is_labelled(
+def test_a_mistake_of_later_stages_is_told_before_anything_is_labelled(
     setting: str, said: str, tmp_path: Path
 ) -> None:
     corpus, recipe, run = tmp_path / "c.txt", tmp_path / "r.yaml", tmp_path / "run"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from fault_server import FaultServer
 from typer.testing import CliRunner, Result
 
 from sinoner.cli.app import app
@@ -85,3 +87,57 @@ def test_an_embedder_that_cannot_be_used_says_how_to_do_without(run: Path, tmp_p
     assert "or give --no-embed" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert sinoner("types", run, "--no-embed").exit_code == 0
+
+
+# an embeddings API ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def asking(run: Path, server: FaultServer, *more: str) -> Result:
+    text = (run / "annotations.jsonl").read_text(encoding="utf-8").replace("地名", "某处名目")
+    (run / "annotations.jsonl").write_text(text, encoding="utf-8")
+    api = ("retrieve.embedder=openai", "retrieve.model_zh=m", f"retrieve.base_url={server.url}")
+    return sinoner("types", run, *api, *more, "--json")
+
+
+def test_an_api_embeds_names_of_types_once(run: Path, server: FaultServer) -> None:
+    done = asking(run, server)
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads(done.stdout)["langs"]
+    assert row["threshold"] is not None
+    stats = server.stats()
+    assert stats["embedded"] > 200  # the table's names, to know what is near
+    assert (run / "ledger.sqlite").is_file()
+    assert "types: " in done.stderr
+    assert "retrieve: " not in done.stderr
+    again = asking(run, server, "--force")
+    assert again.exit_code == 0
+    assert again.stdout == done.stdout
+    assert server.stats()["calls"] == stats["calls"]
+
+
+def test_it_has_the_budget_of_annotating(run: Path, server: FaultServer) -> None:
+    stopped = asking(run, server, "annotate.max_tokens=300", "llm.concurrency=1", "retrieve.batch_size=8")
+    assert stopped.exit_code == 75
+    assert "the budget is used up" in stopped.stderr
+    assert "--no-embed" not in stopped.stderr
+    assert server.stats()["prompt_tokens"] <= 300
+    assert not (run / "types.yaml").exists()
+    done = asking(run, server, "annotate.max_tokens=100000", "retrieve.batch_size=8")
+    assert done.exit_code == 0
+    assert server.stats()["embedded_again"] == 0
+
+
+def test_an_api_that_refuses_is_one_line_that_says_how_to_do_without(run: Path, server: FaultServer) -> None:
+    done = asking(run, server, "retrieve.model_zh=unknown")
+    assert done.exit_code == 2
+    assert "or give --no-embed" in done.stderr
+    assert "Traceback" not in done.output
+    assert not (run / "types.yaml").exists()

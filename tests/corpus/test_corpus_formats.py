@@ -98,6 +98,12 @@ def test_bio_windows_lines_byte_order_mark_missing_last_newline(tmp_path):
     assert second.text == "好"
 
 
+def test_a_carriage_return_inside_of_a_line_does_not_break_it(tmp_path):
+    first, second = rows(tmp_path, "chip", "甲\r乙|||0    0    x|||\r\n丙丁|||1    1    y|||\n")
+    assert first.text == "甲\r乙"
+    assert (second.text, second.where.rpartition(":")[2]) == ("丙丁", "2")
+
+
 def test_bio_a_token_of_white_space_stays_in_the_text(tmp_path):
     (row,) = rows(tmp_path, "bio", "甲 B-X\n O\n\u3000 O\n乙 B-X\n")
     assert row.text == "甲 \u3000乙"

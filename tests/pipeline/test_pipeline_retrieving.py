@@ -116,6 +116,19 @@ def test_vectors_are_kept_for_the_next_strategy(tmp_path: Path) -> None:
     assert (store / "vectors.bin").read_bytes() == before
 
 
+def test_float16_after_float32_embeds_nothing_and_says_so(tmp_path: Path) -> None:
+    first, said = retrieved(tmp_path)
+    assert "float16" not in said
+    found, said = retrieved(tmp_path, retrieve={"vectors": "float16"})
+    assert "zh: 7 float16 vectors made of the float32 ones kept here, not embedded anew" in said
+    assert "en: 3 float16 vectors made of the float32 ones kept here" in said
+    assert {i: n.neighbours for i, n in found.items()} == {i: n.neighbours for i, n in first.items()}
+    sizes = sorted(file.stat().st_size for file in (tmp_path / "retrieval/vectors").glob("*/vectors.bin"))
+    assert sizes == [10 * 384 * 2, 10 * 384 * 4]
+    _, said = retrieved(tmp_path / "other", retrieve={"vectors": "float16"})
+    assert "float16" not in said
+
+
 def test_validation_passages_ask_and_never_serve(tmp_path: Path) -> None:
     found, _ = retrieved(tmp_path, it_set={"validation": 0.4}, retrieve={"k": 3})
     from sinoner.pipeline.splitting import split
@@ -151,6 +164,29 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert "retrieve: zh: 3 examples left out, their BM25 score is below 1000 (retrieve.threshold)" in said
     _, said = retrieved(tmp_path / "d", retrieve={"strategy": "random"})
     assert "left out" not in said
+
+
+def test_passages_of_the_same_document_are_examples_unless_told_otherwise(tmp_path: Path) -> None:
+    """zh0 and zh1, which say the same, are chunks of one document here; so are all of English."""
+    chunks = [annotation(f"doc#{i}", t, "zh") for i, t in enumerate(ZH[:2])]
+    records = [*chunks, *RECORDS[2:7], *(annotation(f"en#{i}", t, "en") for i, t in enumerate(EN))]
+    found, said = retrieved(tmp_path / "a", records, retrieve={"k": 1})
+    assert found["doc#0"].neighbours == ("doc#1",)
+    assert "same_document" not in said
+    assert [use(tmp_path / "a")[lang].short for lang in ("zh", "en")] == [0, 0]
+    found, said = retrieved(tmp_path / "b", records, retrieve={"k": 1, "same_document": False})
+    assert len(found["doc#0"].neighbours) == len(found["doc#1"].neighbours) == 1
+    assert not {*found["doc#0"].neighbours, *found["doc#1"].neighbours} & {"doc#0", "doc#1"}
+    assert found["zh2#0"].neighbours == ("zh3#0",)
+    assert all(found[f"en#{i}"].neighbours == () for i in range(3))
+    assert (
+        "retrieve: en: 3 passages get fewer than 1 examples, because those of their own document are left out"
+        " (retrieve.same_document=false)" in said
+    )
+    assert "retrieve: zh" not in said
+    assert [use(tmp_path / "b")[lang].short for lang in ("zh", "en")] == [0, 3]
+    run, _ = start(tmp_path / "b", records, retrieve={"k": 1})
+    assert perform(run, RETRIEVE)  # the setting counts
 
 
 def test_one_passage(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_files_cut_off_anywhere(tmp_path_factory: pytest.TempPathFactory, data: 
 
 
 def test_another_model_or_number_type_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    VectorStore(tmp_path, Letters()).encode(TEXTS)
+    VectorStore(tmp_path, Letters()).encode(TEXTS[3:])
     other, half = Letters(identity="letters 2"), Letters()
     VectorStore(tmp_path, other).encode(TEXTS[:3])
     VectorStore(tmp_path, half, "float16").encode(TEXTS[:3])
@@ -108,6 +108,58 @@ def test_float16_is_half_the_size_and_nearly_the_same(tmp_path: Path) -> None:
     assert (store.folder / "vectors.bin").stat().st_size == 40 * 24 * 2
     np.testing.assert_allclose(made.vectors, Letters().encode(TEXTS).vectors, atol=1e-3)
     np.testing.assert_allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-6)
+
+
+def test_float16_is_made_of_the_float32_that_is_there(tmp_path: Path) -> None:
+    """Bit for bit what embedding anew gives, without asking the embedder; and it is said."""
+    VectorStore(tmp_path / "a", Letters()).encode(TEXTS)
+    said: list[int] = []
+    store = VectorStore(tmp_path / "a", Letters(stop_after=0), "float16", say=said.append)
+    made = store.encode(TEXTS)
+    anew = VectorStore(tmp_path / "b", Letters(), "float16")
+    other = anew.encode(TEXTS)
+    assert said == [40]
+    assert (made.vectors == other.vectors).all()
+    assert (made.cut == other.cut).all()
+    assert any(made.cut)
+    kept = [sorted((s.folder / "vectors.bin").read_bytes()) for s in (store, anew)]
+    assert kept[0] == kept[1]
+    assert (
+        VectorStore(tmp_path / "a", Letters(stop_after=0), "float16", say=said.append).encode(TEXTS).vectors
+        == made.vectors
+    ).all()
+    assert said == [40]  # kept now, as any other
+
+
+def test_only_what_float32_lacks_is_embedded(tmp_path: Path) -> None:
+    VectorStore(tmp_path, Letters()).encode(TEXTS[:30])
+    embedder, said = Letters(), list[int]()
+    made = VectorStore(tmp_path, embedder, "float16", say=said.append).encode(TEXTS)
+    assert sorted(embedder.asked) == sorted(TEXTS[30:])
+    assert said == [30]
+    np.testing.assert_allclose(made.vectors, Letters().encode(TEXTS).vectors, atol=1e-3)
+
+
+def test_float32_is_never_made_of_float16_nor_of_another_embedder(tmp_path: Path) -> None:
+    VectorStore(tmp_path, Letters(), "float16").encode(TEXTS)
+    embedder, said = Letters(), list[int]()
+    made = VectorStore(tmp_path, embedder, say=said.append).encode(TEXTS)
+    assert sorted(embedder.asked) == sorted(TEXTS)
+    assert (made.vectors == Letters().encode(TEXTS).vectors).all()
+    other = Letters(identity="letters 2")
+    VectorStore(tmp_path, other, "float16", say=said.append).encode(TEXTS)
+    assert sorted(other.asked) == sorted(TEXTS)
+    assert said == []
+
+
+def test_float32_that_is_damaged_is_not_taken(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path, Letters())
+    store.encode(TEXTS)
+    with (store.folder / "vectors.bin").open("r+b") as file:
+        file.write(b"\xff" * 24 * 4)
+    with pytest.raises(InputError, match=r"vectors\.bin: is damaged; delete") as caught:
+        VectorStore(tmp_path, Letters(), "float16").encode(TEXTS)
+    assert str(store.folder) in str(caught.value)
 
 
 def test_no_texts(tmp_path: Path) -> None:

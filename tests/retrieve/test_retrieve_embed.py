@@ -184,7 +184,7 @@ def one_line(error: pytest.ExceptionInfo[InputError]) -> None:
 def test_no_model(tmp_path: Path, kind: str, model: str) -> None:
     if model == "empty":
         model = str(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be loaded.*retrieve\.embedder=e5-mini") as caught:
+    with pytest.raises(InputError, match=r"^retrieve\.model_zh: .*retrieve\.embedder=e5-mini") as caught:
         embedder(RetrieveSettings.model_validate({"embedder": kind, "model_zh": model}), "zh")
     assert repr(model) in str(caught.value)
     one_line(caught)
@@ -194,6 +194,7 @@ def test_no_model(tmp_path: Path, kind: str, model: str) -> None:
 def test_failed_attempts_to_reach_the_hub_are_told_once(tmp_path: Path, kind: str) -> None:
     logger = logging.getLogger("huggingface_hub")
     logger.setLevel(logging.WARNING)
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="cannot be loaded"):
         embedder(RetrieveSettings.model_validate({"embedder": kind, "model_zh": str(tmp_path)}), "zh")
     assert not logger.getChild("utils._http").isEnabledFor(logging.WARNING)
@@ -263,8 +264,23 @@ def test_no_such_device(tiny_bert: Path, kind: str, device: str) -> None:
 
 
 def test_an_api_is_not_made_here() -> None:
-    with pytest.raises(InputError, match="openai"):
+    with pytest.raises(InputError, match="openai") as caught:
         embedder(RetrieveSettings(embedder="openai"), "zh")
+    one_line(caught)
+
+
+def test_the_verbs_it_is_sent_to_exist() -> None:
+    import re
+
+    from sinoner.cli.app import app
+
+    with pytest.raises(InputError) as caught:
+        embedder(RetrieveSettings(embedder="openai"), "zh")
+    named = re.search(r"which sinoner (.*) give it", str(caught.value))
+    assert named is not None
+    known = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands if c.callback}
+    assert set(re.split(r", | and ", named[1])) <= known
+    assert "retrieve" not in known
 
 
 def test_the_settings_choose(tiny_bert: Path) -> None:

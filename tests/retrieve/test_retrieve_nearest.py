@@ -195,9 +195,20 @@ def test_auto_is_exact_up_to_a_size() -> None:
     assert nearest(pool, pool, 3, "auto", 499).method.startswith("ivf")
 
 
-@pytest.mark.parametrize("n", [1, 2, 30])
-def test_approximate_search_in_a_tiny_pool(n: int) -> None:
+@pytest.mark.parametrize("n", [1, 2, 30, 38, 39, 77, 78, 117, 500])
+def test_approximate_search_in_a_tiny_pool(n: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """FAISS prints warnings of its own, past Python, when it learns cells of too few rows."""
     pool = unit(n, 8, 1)
     for index in ("ivf", "hnsw"):
         found = nearest(pool, pool, 5, index)  # type: ignore[arg-type]
         assert found.rows[:, 0].tolist() == list(range(n))
+        assert found.recall >= 0.99
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_printed_past_python_would_be_noticed(capfd: pytest.CaptureFixture[str]) -> None:
+    """What the test before this one rejects: a single cell that is learned of 30 rows."""
+    faiss = exactly.faiss()
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(8), 8, 1, faiss.METRIC_INNER_PRODUCT)
+    index.train(unit(30, 8, 1))
+    assert "please provide at least 39 training points" in "".join(capfd.readouterr())

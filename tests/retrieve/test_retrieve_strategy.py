@@ -317,16 +317,105 @@ def test_any_size(strategy: str, k: int, candidates: int, asking: int, there: in
         assert not n.cosine or len(n.cosine) == len(n.neighbours)
 
 
+# passages of the same document -----------------------------------------------------------------------------------
+
+
+def documents(n: int, size: int, seed: int = 7) -> list[Entry]:
+    """Documents of so many passages that are about as like each other as passages of one document are."""
+    random = Random(seed)
+    made: list[Entry] = []
+    for d in range(n):
+        own = random.choices(WORDS, k=4)
+        for c in range(size):
+            text = "".join([*own, *random.choices(WORDS, k=3)]) + f"{d}"
+            made.append(Entry(f"doc{d}#{c}", text, tuple(random.sample(TYPES, 2))))
+    return made
+
+
+def document(identifier: str) -> str:
+    return identifier.partition("#")[0]
+
+
+@pytest.mark.parametrize("strategy", [s for s in ALL if s != "none"])
+def test_passages_of_the_same_document_are_no_examples_when_told(strategy: str) -> None:
+    pool = documents(6, 8)
+    given: dict[str, Any] = {"strategy": strategy, "k": 3, "candidates": 12, "threshold": -99.0}
+    with_them, without = found(pool, pool, **given), found(pool, pool, same_document=False, **given)
+    assert any(document(i) == document(n.id) for n in with_them for i in n.neighbours)
+    for made in without:
+        assert len(made.neighbours) == len(set(made.neighbours)) == 3
+        assert document(made.id) not in map(document, made.neighbours)
+
+
+@pytest.mark.parametrize("strategy", ["nn", "diverse_nn", "mmr", "type_aware"])
+def test_they_are_left_out_before_the_strategy_chooses(strategy: str) -> None:
+    pool = documents(6, 8)
+    given: dict[str, Any] = {"strategy": strategy, "k": 3, "candidates": 12}
+    for query, made in zip(pool, found(pool, pool, same_document=False, **given), strict=True):
+        rest = [e for e in pool if document(e.id) != document(query.id)]
+        assert [made] == found([query], rest, **given)
+
+
+@pytest.mark.parametrize("strategy", ["nn", "random", "hybrid", "diverse_nn_bm25_rank"])
+def test_a_document_with_more_passages_than_are_looked_for_at_once(strategy: str) -> None:
+    own = "天气很好明日有雨"
+    long = [Entry(f"long#{i}", f"{own}{own[: i % 8]}{i}", ()) for i in range(200)]
+    pool = [*long, *entries(40, 3, "x")]
+    given: dict[str, Any] = {"strategy": strategy, "k": 4, "candidates": 10, "threshold": -99.0}
+    for made in found(long[:30], pool, same_document=False, **given):
+        assert len(made.neighbours) == 4
+        assert "long" not in map(document, made.neighbours)
+    if strategy == "nn":
+        assert found(long[:30], pool, same_document=False, **given) == found(long[:30], pool[200:], **given)
+
+
+def test_passages_with_too_few_of_other_documents_are_counted() -> None:
+    pool = Pool([Entry("a#0", "甲天"), Entry("a#1", "甲气"), Entry("a#2", "甲很"), Entry("b#0", "乙好")])
+    queries = pool.entries
+    for strategy, expected in (("nn", [1, 1, 1, 2]), ("random", [1, 1, 1, 2]), ("none", [0] * 4)):
+        given: dict[str, Any] = {"strategy": strategy, "k": 2}
+        made = retrieve(queries, pool, RetrieveSettings(same_document=False, **given), 42, TOOLS)
+        assert [len(n.neighbours) for n in made.neighbours] == expected
+        assert list(made.short) == ([True, True, True, False] if strategy != "none" else [])
+        assert not any(retrieve(queries, pool, RetrieveSettings(**given), 42, TOOLS).short)
+    alone = retrieve(queries[3:], pool, RetrieveSettings(same_document=False, k=9), 42, TOOLS)
+    assert not any(alone.short)  # the pool is too small for it, not its document
+
+
+def test_a_text_that_stands_in_the_document_too_is_of_the_same_document() -> None:
+    """Of equal texts one stays, here that of another document: it is barred for both."""
+    pool = [
+        Entry("a#0", "同一句话"),
+        Entry("b#0", "天气很好"),
+        Entry("b#1", "同一句话"),
+        Entry("c#0", "球队赢了"),
+    ]
+    (made,) = found([pool[1]], pool, same_document=False, k=3)
+    assert made.neighbours == ("c#0",)
+    (made,) = found([pool[1]], pool, k=3)
+    assert set(made.neighbours) == {"a#0", "c#0"}
+
+
+@pytest.mark.parametrize("strategy", ["nn", "random", "mmr", "hybrid", "diverse_nn"])
+def test_nor_does_the_result_of_one_depend_on_the_others_without_its_document(strategy: str) -> None:
+    pool = [*documents(3, 9), *documents(1, 150, 9)[100:], *entries(30)]
+    given: dict[str, Any] = {"strategy": strategy, "k": 3, "candidates": 8, "same_document": False}
+    whole = {n.id: n for n in found(pool, pool, **given)}
+    for query in pool[::7]:
+        assert found([query], pool, **given) == [whole[query.id]]
+
+
 def test_usage() -> None:
     pool = Pool([Entry("a", "甲", ("人", "地")), Entry("b", "乙"), Entry("c", "甲")])
     queries = [Entry("x", "x", ("人", "时")), Entry("y", "y", ("人",)), Entry("z", "z")]
     retrieved = Retrieved(
         [Neighbours(id="x", neighbours=("a", "b"), cosine=(0.5, 0.1), bm25=(30.0, 10.0)),
          Neighbours(id="y", neighbours=("b",), cosine=(0.3,), bm25=(20.0,)), Neighbours(id="z")],
-        below=[0, 1, 2], method="exact",
+        below=[0, 1, 2], short=[False, True, True], method="exact",
     )  # fmt: skip
     told = usage(queries, pool, retrieved, RetrieveSettings(strategy="nn_bm25"), "zh", embedder="e", cut=1)
     assert (told.queries, told.pool, told.duplicates, told.below, told.cut) == (3, 2, 1, 3, 1)
+    assert told.short == 2
     assert told.by_number == (1, 1, 1)
     assert told.cosine == pytest.approx(0.3)
     assert told.bm25 == pytest.approx(20.0)

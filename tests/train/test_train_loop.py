@@ -241,5 +241,5 @@ def test_no_base_model(tmp_path: Path) -> None:
 
 
 def test_unknown_base_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="train.base: .*there is no such folder"):
         trained(tmp_path, settings(Path("nobody/no-such-model")))

@@ -1,0 +1,167 @@
+"""Where a model comes from: a folder, the cache of the hub, or the hub; and one line when from none of them.
+
+The libraries that load models try a hub that cannot be reached again and again, for a minute and more, and say so in
+words of their own. So it is asked once, for one small file, before any of them is called.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+from sinoner.errors import InputError
+
+# Seconds until a connection that failed at once is tried a second time.
+_PAUSE = 1.0
+
+
+class Wanted(NamedTuple):
+    """A model that somebody named.
+
+    Attributes:
+        model: as written: a folder or a hub id.
+        setting: where it is written, for messages.
+        remedy: what to do when there is no such model, for messages.
+        files: a folder that holds one of these is a model.
+        ids: hub ids that it may stand for, the likeliest first; none = itself.
+        cache: folder of downloaded models; None = that of the hub.
+    """
+
+    model: str
+    setting: str
+    remedy: str
+    files: Sequence[str] = ("config.json",)
+    ids: Sequence[str] = ()
+    cache: str | None = None
+
+    def refused(self, why: str) -> InputError:
+        """The one line that says why there is no such model."""
+        return InputError(f"{self.setting}: {self.model!r}: {why}; {self.remedy}")
+
+
+def folder(wanted: Wanted) -> Path | None:
+    """The folder that a model is named by, or None when it can only be a hub id. Nobody is asked.
+
+    Raises:
+        InputError: it is neither, or the folder holds no model.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.errors import HFValidationError
+
+    path = os.path.expanduser(wanted.model)
+    if os.path.isdir(path):
+        if any((Path(path) / name).is_file() for name in wanted.files):
+            return Path(path)
+        raise wanted.refused(f"this folder holds no {wanted.files[0]}, so it is no model")
+    if os.path.exists(path):
+        raise wanted.refused("is a file, not the folder of a model")
+    try:
+        hf_hub_url(wanted.model, wanted.files[0])
+    except HFValidationError:
+        raise wanted.refused("there is no such folder, and it is no hub id (owner/name) either") from None
+    return None
+
+
+def located(wanted: Wanted) -> str:
+    """What a library can load the model from: a folder, or a hub id that the hub has.
+
+    A hub that cannot be reached leaves the copy in the cache, whose folder is returned: then no library asks for more.
+
+    Raises:
+        InputError: there is no such model, or the hub cannot be reached and the cache does not have it.
+    """
+    from huggingface_hub import constants
+
+    if (found := folder(wanted)) is not None:
+        return str(found)
+    ids = wanted.ids or (wanted.model,)
+    kept = next((place for one in ids if (place := _kept(one, wanted)) is not None), None)
+    if constants.HF_HUB_OFFLINE:
+        why = "HF_HUB_OFFLINE is set, so the hub is not asked"
+        answer: str | None = f"there is no such folder, and the cache of the hub does not have it; {why}"
+    else:
+        for one in ids:
+            if (answer := _missing(one, wanted)) is None:
+                return one
+    if kept is not None:
+        return kept
+    assert answer is not None
+    raise wanted.refused(answer)
+
+
+def _kept(identifier: str, wanted: Wanted) -> str | None:
+    """The folder of the model in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(identifier, name, cache_dir=wanted.cache) for name in wanted.files)
+    return next((str(Path(path).parent) for path in found if isinstance(path, str)), None)
+
+
+def _missing(identifier: str, wanted: Wanted) -> str | None:
+    """Why the hub cannot give a model; None when it can, or when it is too busy to say, which the libraries wait for."""
+    import httpx2
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+    )
+
+    hub, seconds = constants.ENDPOINT, constants.HF_HUB_ETAG_TIMEOUT
+    try:
+        _ask(hf_hub_url(identifier, wanted.files[0]), seconds)
+    except EntryNotFoundError:  # of several files, any will do: the library finds out
+        alone = len(wanted.files) == 1
+        return f"{hub}/{identifier} has no {wanted.files[0]}, so it is no model" if alone else None
+    except GatedRepoError:
+        return f"{hub}/{identifier} asks for consent first: give it there, then hf auth login"
+    except RepositoryNotFoundError:
+        return f"there is no such folder, and {hub} has no such model, or only for those who may see it (hf auth login)"
+    except HfHubHTTPError:
+        return None
+    except TimeoutError:
+        why = f"no answer in {seconds} s; the environment variable HF_HUB_ETAG_TIMEOUT gives it longer"
+    except (httpx2.HTTPError, OSError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    else:
+        return None
+    return (
+        f"there is no such folder, the cache of the hub does not have it, and {hub} cannot be reached ({why})"
+    )
+
+
+def _ask(url: str, seconds: float) -> None:
+    """Ask the hub about a file.
+
+    In a thread that is not waited for: names that nobody resolves and addresses that nobody answers at take their time
+    each, whatever the client is told.
+
+    Raises:
+        TimeoutError: there was no answer in time.
+        Exception: whatever the client of the hub raises.
+    """
+    import httpx2
+    from huggingface_hub import get_hf_file_metadata
+
+    answer: Future[None] = Future()
+
+    def ask() -> None:
+        try:
+            try:
+                get_hf_file_metadata(url, timeout=seconds)
+            except httpx2.ConnectError:
+                time.sleep(_PAUSE)
+                get_hf_file_metadata(url, timeout=seconds)
+        except Exception as error:  # for the one who waits
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    Thread(target=ask, daemon=True).start()
+    answer.result(timeout=seconds)
