@@ -7,7 +7,9 @@ one to compare on a machine that others use as well. ``paper`` is the paper's bu
 Python with everything in memory: for each positive type a negative one by chance, drawn with ``random.sample`` from the counts of
 all other types, which are listed anew for each passage; one JSON list, indented. ``json`` reads, parses and writes the same lines
 and does nothing else. ``sinoner`` is the stage build-it-set with its default files and no examples, ``sinoner-examples`` the same
-with two examples for each passage, ``sinoner-all`` the same as ``sinoner`` with all formats. ``ratio`` is against ``paper``.
+with two examples for each passage, ``sinoner-all`` the same as ``sinoner`` with all formats. Those with ``workers`` run in as
+many processes as there are processors (it_set.workers); their ``peak_mb`` is that of all processes together. ``ratio`` is against
+``paper``, in wall time.
 
 With --paper-passages, ``paper`` counts the types of all passages but converts and writes N of them, and the seconds of that
 part are scaled up linearly (``scaled_from`` says so; its ``peak_mb`` is then that of N passages and too low).
@@ -15,6 +17,7 @@ part are scaled up linearly (``scaled_from`` says so; its ``peak_mb`` is then th
 
 import argparse
 import json
+import os
 import random
 import resource
 import statistics
@@ -24,10 +27,19 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from turns import in_turns
 
-METHODS = ("paper", "json", "sinoner", "sinoner-examples", "sinoner-all")
+METHODS = (
+    "paper",
+    "json",
+    "sinoner",
+    "sinoner-examples",
+    "sinoner-all",
+    "sinoner-workers",
+    "sinoner-examples-workers",
+)
 NAMES = 60_000
 SEED = 42
 
@@ -123,7 +135,9 @@ def stage(folder: Path, method: str) -> dict[str, int]:
     from sinoner.pipeline.stages import Run, perform
     from sinoner.recipe import build
 
-    settings = {"formats": "all"} if method == "sinoner-all" else {}
+    settings: dict[str, Any] = {"formats": "all"} if method == "sinoner-all" else {}
+    if method.endswith("-workers"):
+        settings["workers"] = os.cpu_count()
     recipe = build({"it_set": settings, "out": str(folder), "seed": SEED})
     manifest = Manifest(folder)
     perform(Run(folder, recipe, manifest, Screen()), BUILD)
@@ -140,7 +154,7 @@ def child(method: str, source: Path, count: int, convert: int) -> None:
         if method.startswith("sinoner"):
             (folder / "decontaminated.jsonl").symlink_to(source)
             (folder / "neighbours.jsonl").touch()
-        if method == "sinoner-examples":
+        if method.startswith("sinoner-examples"):
             (folder / "neighbours.jsonl").unlink()
             (folder / "neighbours.jsonl").symlink_to(source.with_name("neighbours.jsonl"))
         begin, cpu = time.perf_counter(), time.process_time()
@@ -159,6 +173,11 @@ def child(method: str, source: Path, count: int, convert: int) -> None:
                 told["scaled_from"] = convert
         written = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if method.endswith("-workers"):
+        told["workers"] = os.cpu_count() or 1
+        helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak += told["workers"] * helpers.ru_maxrss / 1024
+        cpu += helpers.ru_utime + helpers.ru_stime
     print(
         json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak, "written_mb": written / 1e6, **told})
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -26,15 +26,24 @@ def run(stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], w
         yield from stage(records)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy threads of libraries
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(stage,)) as pool:
         source = iter(records)
         shards = iter(lambda: list(islice(source, SHARD)), [])
-        pending = [pool.submit(_shard, stage, s) for s in islice(shards, 2 * workers)]
+        pending: list[Future[list[Out]]] = [pool.submit(_shard, s) for s in islice(shards, 2 * workers)]
         while pending:
             done = pending.pop(0).result()
-            pending.extend(pool.submit(_shard, stage, s) for s in islice(shards, 1))
+            pending.extend(pool.submit(_shard, s) for s in islice(shards, 1))
             yield from done
 
 
-def _shard(stage: Callable[[Iterable[In]], Iterable[Out]], shard: list[In]) -> list[Out]:
-    return list(stage(shard))
+# The stage of a worker process, sent once and not with every shard.
+_stage: Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def _begin(stage: Callable[[Iterable[In]], Iterable[Out]]) -> None:
+    global _stage
+    _stage = stage
+
+
+def _shard(shard: list[Any]) -> list[Any]:
+    return list(_stage(shard))

@@ -48,8 +48,10 @@ class AtomicFile:
     def write(self, data: bytes) -> None:
         """Append bytes."""
         assert self._file is not None
-        with _full_disk(self.path):
+        try:
             self._file.write(data)
+        except OSError as error:
+            raise _told(error, self.path) from None
 
     def record(self, record: Record) -> None:
         """Append one record as a JSON line."""
@@ -79,13 +81,16 @@ def _full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoppedError(
-                f"{path.parent}: disk full; free some space and run the same command again"
-            ) from None
-        if isinstance(error, PermissionError):
-            raise InputError(f"{path.parent}: no permission to write there; choose another --out") from None
-        raise
+        raise _told(error, path) from None
+
+
+def _told(error: OSError, path: Path) -> Exception:
+    """What to raise for a file that cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoppedError(f"{path.parent}: disk full; free some space and run the same command again")
+    if isinstance(error, PermissionError):
+        return InputError(f"{path.parent}: no permission to write there; choose another --out")
+    return error
 
 
 def line(record: Record) -> bytes:
@@ -104,6 +109,16 @@ def parse(line: bytes, kind: type[R]) -> R:
         return decode(line)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
+
+
+def parse_lines(lines: bytes, kind: type[R]) -> list[R]:
+    """The records that JSON lines hold.
+
+    Raises:
+        ValueError: one holds no such record.
+    """
+    made: list[R] = _decoder(kind).decode_lines(lines)
+    return made
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -209,8 +224,12 @@ class Lookup(Mapping[str, R]):
         self._places = places
 
     def __getitem__(self, identifier: str) -> R:
+        return self._decode(self.line(identifier))
+
+    def line(self, identifier: str) -> bytes:
+        """The line of a record as it stands in the file."""
         self._file.seek(self._places[identifier])
-        return self._decode(self._file.readline())
+        return self._file.readline()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

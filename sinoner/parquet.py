@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from sinoner.records import Conversation
@@ -48,16 +50,15 @@ class ConversationTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._table = pa.Table
         self._schema = conversation_schema()
         self._written = _Written()
         self._writer = pq.ParquetWriter(pa.PythonFile(self._written, mode="w"), self._schema)
         self._rows = rows
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[Conversation] = []
 
     def add(self, conversation: Conversation) -> bytes:
         """Take a conversation; returns what is ready to be written, mostly nothing."""
-        self._waiting.append(conversation_row(conversation))
+        self._waiting.append(conversation)
         if len(self._waiting) >= self._rows:
             self._group()
         return self._written.taken()
@@ -70,8 +71,37 @@ class ConversationTable:
         return self._written.taken()
 
     def _group(self) -> None:
-        self._writer.write_table(self._table.from_pylist(self._waiting, schema=self._schema))
+        self._writer.write_table(_table(self._waiting, self._schema))
         self._waiting.clear()
+
+
+def _table(conversations: Sequence[Conversation], schema: Any) -> Any:
+    """The rows as a ``pyarrow.Table``, column by column: no object is made for a row or a turn."""
+    import pyarrow as pa
+
+    def lists(lengths: Iterable[int], values: Any) -> Any:
+        return pa.ListArray.from_arrays(pa.array([0, *accumulate(lengths)], pa.int32()), values)
+
+    def texts(values: Iterable[str]) -> Any:
+        return pa.array(list(values), pa.string())
+
+    turns = [m for c in conversations for m in c.messages]
+    said = [texts(m.role for m in turns), texts(m.content for m in turns)]
+    columns = {
+        "id": texts(c.id for c in conversations),
+        "messages": lists(
+            (len(c.messages) for c in conversations),
+            pa.StructArray.from_arrays(said, fields=list(schema.field("messages").type.value_type)),
+        ),
+        "passage": texts(c.passage for c in conversations),
+        "types": lists(
+            (len(c.types) for c in conversations), texts(t for c in conversations for t in c.types)
+        ),
+        "examples": lists(
+            (len(c.examples) for c in conversations), texts(e for c in conversations for e in c.examples)
+        ),
+    }
+    return pa.Table.from_pydict(columns, schema=schema)
 
 
 class _Written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from sinoner.itset.fit import Count, Fitted, fit
 from sinoner.itset.hard import Drawn, HardNegatives
 from sinoner.itset.negatives import dropped_types, without_misc
 from sinoner.itset.render import conversations
-from sinoner.records import Annotation, Conversation, Lang, Neighbours, Reject
+from sinoner.records import Annotation, Conversation, Lang, Reject
 from sinoner.settings import ItSetSettings
 
 STAGE = "build-it-set"
@@ -33,9 +33,7 @@ class Built(NamedTuple):
 
 
 def build(
-    annotations: Iterable[Annotation],
-    neighbours: Mapping[str, Neighbours],
-    pool: Mapping[str, Annotation],
+    passages: Iterable[tuple[Annotation, Sequence[Annotation]]],
     negatives: Mapping[Lang, HardNegatives],
     settings: ItSetSettings,
     seed: int,
@@ -47,16 +45,14 @@ def build(
     changes the result.
 
     Args:
-        annotations: what the conversations are about.
-        neighbours: retrieved examples by passage id; a passage that is not there gets none.
-        pool: the annotations that neighbours name, by their ids.
+        passages: what the conversations are about, each with its examples, the best first.
         negatives: draws negative types, by language.
         settings: style, mode, negatives, budget, what to do without entities.
         seed: seed of the run.
         count: tokens of a text; needed with ``settings.max_tokens``.
     """
     misc = dropped_types(settings)
-    for annotation in annotations:
+    for annotation, examples in passages:
         passage = annotation.passage
         if misc:
             annotation = without_misc(annotation, misc)
@@ -64,9 +60,8 @@ def build(
         if not positives and not settings.keep_empty:
             yield Reject(id=passage.id, stage=STAGE, reason="no_entities", detail=passage.text[:80])
             continue
-        plain = settings.plain and Random(f"plain:{seed}:{passage.id}").random() < settings.plain
-        found = None if plain else neighbours.get(passage.id)
-        examples = [pool[i] for i in found.neighbours] if found else []
+        if examples and settings.plain and Random(f"plain:{seed}:{passage.id}").random() < settings.plain:
+            examples = ()
         if misc:
             examples = [without_misc(e, misc) for e in examples]
         drawn, asked = Drawn(()), positives

@@ -6,11 +6,13 @@ import re
 from bisect import bisect_right
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
+import msgspec
 
 from sinoner.records import Annotation
 
 Span = tuple[int, int]
+
+_encode = msgspec.json.Encoder().encode
 
 # Scripts that are written without spaces: every character is a token.
 _SINGLE = (
@@ -71,8 +73,8 @@ def token_ranges(text: str, edges: set[int]) -> list[Span]:
 
 
 def gliner_json(passage: Gliner) -> bytes:
-    """A passage as an element of GLiNER's JSON array, to be joined by ``export.array_mark``."""
-    return to_json({"tokenized_text": passage.tokens, "ner": passage.ner})
+    """A passage as an element of GLiNER's JSON array, to be joined by ``export.ELEMENTS``."""
+    return _encode({"tokenized_text": passage.tokens, "ner": passage.ner})
 
 
 def span_row(annotation: Annotation) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def span_row(annotation: Annotation) -> dict[str, Any]:
 
 def span_json(annotation: Annotation) -> bytes:
     """A passage as a line of span JSONL, line end included."""
-    return to_json(span_row(annotation)) + b"\n"
+    return _encode(span_row(annotation)) + b"\n"
 
 
 def _occurrences(annotation: Annotation) -> list[tuple[int, int, str]]:

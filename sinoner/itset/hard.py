@@ -176,9 +176,11 @@ class HardNegatives:
         """
         positives = list(dict.fromkeys(e.type for e in annotation.entities))
         drawn = self._sampler.draw(positives, random)
-        own = Random(f"hard:{self._seed}:{annotation.passage.id}") if self._chance and drawn else None
-        hard = [at for at in range(len(drawn)) if own and own.random() < self._chance]
-        if own is None or not hard:
+        if not self._chance or not drawn:
+            return Drawn(tuple(drawn))
+        own = Random(f"hard:{self._seed}:{annotation.passage.id}")
+        hard = [at for at in range(len(drawn)) if own.random() < self._chance]
+        if not hard:
             return Drawn(tuple(drawn))
         possible = _Possible(annotation, positives, self._labels)
         sources = (

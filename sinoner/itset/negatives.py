@@ -78,7 +78,8 @@ class NegativeSampler:
 
     def draw(self, positives: Collection[str], random: Random) -> list[str]:
         """The negative types of a passage with these positive types; fewer when the data set has no more."""
-        wanted = sum(random.random() < self._chance for _ in positives) if positives else EMPTY_NEGATIVES
+        by_chance, chance = random.random, self._chance
+        wanted = sum([by_chance() < chance for _ in positives]) if positives else EMPTY_NEGATIVES
         if self._most is not None:
             wanted = min(wanted, self._most)
         own = set(positives)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from sinoner.prompts import conversation_prompt, questions_prompt
@@ -56,13 +57,16 @@ def conversations(
     if mode in OBJECT_MODES:
         in_order = _told(entities, in_text_order=True)
         asked = tuple(in_order) if mode == "all" else tuple(dict.fromkeys(types))
-        told = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
+        told = _json({kind: in_order.get(kind, []) for kind in asked})
         question = _question_object(passage.lang, asked, mode)
         messages = (*opening, question, Message(role="assistant", content=told, learn=True))
         made = Conversation(id=passage.id, messages=messages, passage=passage.id, types=asked, examples=shown)
         return (made,)
     by_type = _told(entities, in_text_order=style != "rait")
-    turns = [(_question(kind, passage.lang, style), _answer(by_type.get(kind, ()), style)) for kind in types]
+    questions = _questions(passage.lang, style)
+    turns = [
+        (questions[kind], _answer(by_type[kind], style) if kind in by_type else _NOTHING) for kind in types
+    ]
     if mode == "type":
         return tuple(
             Conversation(
@@ -74,7 +78,7 @@ def conversations(
             )
             for kind, turn in zip(types, turns, strict=True)
         )
-    messages = (*opening, *(message for turn in turns for message in turn))
+    messages = (*opening, *chain.from_iterable(turns))
     made = Conversation(
         id=passage.id, messages=messages, passage=passage.id, types=tuple(types), examples=shown
     )
@@ -113,7 +117,7 @@ def query_conversation(
     gold: Sequence[Entity] | None = None,
 ) -> Conversation:
     """One conversation that asks one type of a passage; it ends with the query, or with the gold answer if given."""
-    messages = [*_opening(passage, examples, style), _question(kind, passage.lang, style)]
+    messages = [*_opening(passage, examples, style), _questions(passage.lang, style)[kind]]
     if gold is not None:
         messages.append(Message(role="assistant", content=answer(gold, kind, style), learn=True))
     return Conversation(
@@ -133,7 +137,7 @@ def query_id(passage: str, kind: str) -> str:
 def answer(entities: Iterable[Entity], kind: str, style: Style) -> str:
     """The answer that lists the mentions of one type."""
     told = _told((e for e in entities if e.type == kind), in_text_order=style != "rait")
-    return _answer(told.get(kind, ()), style).content
+    return _answer(told[kind], style).content if told else _NOTHING.content
 
 
 def examples_turn(examples: Sequence[Annotation], lang: Lang, style: Style) -> tuple[Message, ...]:
@@ -163,11 +167,23 @@ def _acknowledged(lang: Lang, style: Style) -> _Acknowledged:
     return _Acknowledged(examples, passage)
 
 
-@lru_cache(maxsize=_QUESTIONS)
-def _question(kind: str, lang: Lang, style: Style) -> Message:
-    """The question for one type. Line breaks in a type become spaces, but for ``rait``, whose bytes are given."""
-    said = kind if style == "rait" else _LINE_BREAKS.sub(" ", kind)
-    return Message(role="user", content=conversation_prompt(lang, style).query.replace("{type}", said))
+class _Questions(dict[str, Message]):
+    """The question for each type. Line breaks in a type become spaces, but for ``rait``, whose bytes are given."""
+
+    def __init__(self, lang: Lang, style: Style) -> None:
+        super().__init__()
+        self._form = conversation_prompt(lang, style).query
+        self._as_given = style == "rait"
+
+    def __missing__(self, kind: str) -> Message:
+        said = kind if self._as_given else _LINE_BREAKS.sub(" ", kind)
+        question = Message(role="user", content=self._form.replace("{type}", said))
+        if len(self) < _QUESTIONS:
+            self[kind] = question
+        return question
+
+
+_questions = lru_cache(maxsize=8)(_Questions)
 
 
 @lru_cache(maxsize=8)
@@ -199,19 +215,21 @@ def _example(annotation: Annotation, form: str, style: Style) -> str:
     return before + annotation.passage.text + after.replace("{entities}", written)
 
 
-def _told(entities: Iterable[Entity], in_text_order: bool) -> Mapping[str, Collection[str]]:
+def _told(entities: Iterable[Entity], in_text_order: bool) -> dict[str, list[str]]:
     """The distinct surfaces of each type: as the text has them, else as annotated."""
     if in_text_order:
         entities = sorted(entities, key=lambda e: (e.starts[0], len(e.surface)))
-    told: dict[str, dict[str, None]] = {}
+    told: dict[str, list[str]] = {}
     for entity in entities:
-        told.setdefault(entity.type, {})[entity.surface] = None
+        surfaces = told.get(entity.type)
+        if surfaces is None:
+            told[entity.type] = [entity.surface]
+        elif entity.surface not in surfaces:
+            surfaces.append(entity.surface)
     return told
 
 
-def _answer(surfaces: Collection[str], style: Style) -> Message:
-    if not surfaces:
-        return _NOTHING
+def _answer(surfaces: Sequence[str], style: Style) -> Message:
     # The reference joins the surfaces unescaped; its models were trained on that.
-    said = '", "'.join(surfaces).join('""') if style == "rait" else ", ".join(map(_quoted, surfaces))
-    return Message(role="assistant", content=said.join("[]"), learn=True)
+    said = '", "'.join(surfaces).join('""') if style == "rait" else ", ".join([*map(_quoted, surfaces)])
+    return Message(role="assistant", content=f"[{said}]", learn=True)

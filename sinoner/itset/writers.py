@@ -1,14 +1,19 @@
-"""The files of the instruction-tuning set as bytes: one writer per format, all fed in one pass."""
+"""The files of the instruction-tuning set as bytes.
+
+What some passages add to each file is made where they are built (``Piece``), perhaps in another process; what stands around
+it depends on what came before, and is made where the files are written (``Frame``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
+from sinoner import jsonl
 from sinoner.itset import encoders, export
 from sinoner.itset.build import Built
-from sinoner.itset.export import Written
 from sinoner.parquet import ConversationTable
+from sinoner.records import Conversation
 from sinoner.settings.itset import Format
 
 # What each format's file is called, after the name of the part.
@@ -21,11 +26,48 @@ ENDINGS: dict[Format, str] = {
 }
 
 
-class Writer(Protocol):
-    """Turns passages into the bytes of a file."""
+class Piece(NamedTuple):
+    """What some passages add to the files of a part.
 
-    def add(self, built: Built, written: Sequence[Written]) -> bytes:
-        """What a passage adds; ``written`` are its conversations."""
+    Attributes:
+        waist: the lines of the conversations.
+        formats: bytes for the frame of each format.
+        left_out: occurrences that GLiNER's file cannot express.
+    """
+
+    waist: bytes
+    formats: dict[Format, bytes]
+    left_out: int = 0
+
+
+def piece(passages: Iterable[Built], formats: Iterable[Format]) -> Piece:
+    """What these passages add to the files of these formats; at least one passage must have a conversation."""
+    built = list(passages)
+    conversations = [c for b in built for c in b.conversations]
+    waist = b"".join(map(jsonl.line, conversations))
+    made: dict[Format, bytes] = {}
+    left_out = 0
+    for form in formats:
+        if form == "sharegpt":
+            made[form] = export.ELEMENTS.join(map(export.sharegpt, conversations))
+        elif form == "messages":
+            made[form] = b"".join(map(export.messages, conversations))
+        elif form == "parquet":
+            made[form] = waist
+        elif form == "gliner":
+            rows = [encoders.gliner(b.annotation) for b in built]
+            left_out = sum(row.left_out for row in rows)
+            made[form] = export.ELEMENTS.join(map(encoders.gliner_json, rows))
+        else:
+            made[form] = b"".join(encoders.span_json(b.annotation) for b in built)
+    return Piece(waist, made, left_out)
+
+
+class Frame(Protocol):
+    """Turns pieces into the bytes of a file."""
+
+    def add(self, piece: bytes) -> bytes:
+        """What a piece adds."""
         ...
 
     def end(self) -> bytes:
@@ -33,78 +75,39 @@ class Writer(Protocol):
         ...
 
 
-class _ShareGpt:
-    def __init__(self) -> None:
-        self._n = 0
-
-    def add(self, built: Built, written: Sequence[Written]) -> bytes:
-        pieces = []
-        for conversation in written:
-            pieces += [export.array_mark(self._n), conversation.sharegpt]
-            self._n += 1
-        return b"".join(pieces)
-
-    def end(self) -> bytes:
-        return export.array_end(self._n)
-
-
-class _Messages:
-    def add(self, built: Built, written: Sequence[Written]) -> bytes:
-        return b"".join([conversation.messages for conversation in written])
+class _Lines:
+    def add(self, piece: bytes) -> bytes:
+        return piece
 
     def end(self) -> bytes:
         return b""
 
 
-class _Parquet:
+class _Array:
+    def __init__(self) -> None:
+        self._begun = False
+
+    def add(self, piece: bytes) -> bytes:
+        before = export.ELEMENTS if self._begun else export.ARRAY
+        self._begun = True
+        return before + piece
+
+    def end(self) -> bytes:
+        return export.ARRAY_END if self._begun else export.NO_ARRAY
+
+
+class _Table:
     def __init__(self) -> None:
         self._table = ConversationTable()
 
-    def add(self, built: Built, written: Sequence[Written]) -> bytes:
-        return b"".join(map(self._table.add, built.conversations))
+    def add(self, piece: bytes) -> bytes:
+        return b"".join(map(self._table.add, jsonl.parse_lines(piece, Conversation)))
 
     def end(self) -> bytes:
         return self._table.end()
 
 
-class Gliner:
-    """GLiNER's JSON array; counts the occurrences it cannot express.
-
-    Attributes:
-        left_out: how many those are.
-    """
-
-    def __init__(self) -> None:
-        self._n = 0
-        self.left_out = 0
-
-    def add(self, built: Built, written: Sequence[Written]) -> bytes:
-        """What a passage adds."""
-        row = encoders.gliner(built.annotation)
-        self.left_out += row.left_out
-        self._n += 1
-        return export.array_mark(self._n - 1) + encoders.gliner_json(row)
-
-    def end(self) -> bytes:
-        """What ends the file."""
-        return export.array_end(self._n)
-
-
-class _Spans:
-    def add(self, built: Built, written: Sequence[Written]) -> bytes:
-        return encoders.span_json(built.annotation)
-
-    def end(self) -> bytes:
-        return b""
-
-
-def writer(format: Format) -> Writer:
-    """A new writer of a format."""
-    kinds: dict[Format, type[Writer]] = {
-        "sharegpt": _ShareGpt,
-        "messages": _Messages,
-        "parquet": _Parquet,
-        "gliner": Gliner,
-        "spans": _Spans,
-    }
-    return kinds[format]()
+def frame(form: Format) -> Frame:
+    """The frame of a new file of a format."""
+    kinds: dict[Format, type[Frame]] = {"sharegpt": _Array, "gliner": _Array, "parquet": _Table}
+    return kinds.get(form, _Lines)()

@@ -5,100 +5,86 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sinoner import jsonl
+from sinoner import engine, jsonl
 from sinoner.errors import InputError
 from sinoner.itset import export
-from sinoner.itset.build import Built, build
 from sinoner.itset.hard import HardNegatives, Labels
 from sinoner.itset.negatives import NegativeSampler, dropped_types, is_misc
-from sinoner.itset.writers import ENDINGS, Gliner, Writer, writer
+from sinoner.itset.writers import ENDINGS, Frame, Piece, frame
 from sinoner.pipeline import pools as sources
 from sinoner.pipeline.paths import DECONTAMINATED, IT_SET, NEIGHBOURS, TRAIN, VALIDATION
 from sinoner.pipeline.pools import Pools
 from sinoner.pipeline.progress import At
 from sinoner.pipeline.retrieving import settings_of
+from sinoner.pipeline.shards import Order, Shards
 from sinoner.pipeline.splitting import LANGS, Parts, split
 from sinoner.pipeline.stages import Run, Stage
 from sinoner.pipeline.tally import Tally
-from sinoner.records import Annotation, Lang, Neighbours, Reject
+from sinoner.records import Annotation, Lang, Neighbours
 from sinoner.settings import Recipe
 from sinoner.settings.itset import FORMATS, Format
-
-if TYPE_CHECKING:
-    from sinoner.itset.fit import Count
 
 
 def _build(run: Run, tally: Tally, at: At) -> None:
     recipe, settings = run.recipe, run.recipe.it_set
     parts = split(run)
-    neighbours = {n.id: n for n in jsonl.read_records(run.folder / NEIGHBOURS, Neighbours)}
-    negatives = _negatives(run, parts, at)
+    neighbours = {n.id: n.neighbours for n in jsonl.read_records(run.folder / NEIGHBOURS, Neighbours)}
+    shards = Shards(
+        run.folder / DECONTAMINATED,
+        _negatives(run, parts, at),
+        settings,
+        recipe.seed,
+        recipe.corpus.tokenizer,
+    )
     counts: Counter[str] = Counter()
-    count = _counter(recipe)
     at(len(parts.train) + len(parts.validation), "")
-    parted = (("train", TRAIN, parts.train), ("validation", VALIDATION, parts.validation))
     with Pools(run, parts, recipe.retrieve) as pool, ExitStack() as stack:
-        files = {name: _Part(run.folder, name, waist, settings.formats, stack) for name, waist, _ in parted}
+        files = {
+            name: _Part(run.folder, name, waist, settings.formats, stack)
+            for name, waist in (("train", TRAIN), ("validation", VALIDATION))
+        }
         _check(run, neighbours, pool)
-        for name, _, ids in parted:
-            source = tally.watch(_annotations(run, ids), "passage")
-            for item in build(source, neighbours, pool, negatives, settings, recipe.seed, count):
-                if isinstance(item, Reject):
-                    tally.reject(item)
-                    continue
-                files[name].add(item)
-                tally.give("passage")
-                _count(counts, item)
+        orders = tally.watch(_orders(run, parts, neighbours, pool), "passage")
+        for made in engine.run(shards, orders, settings.workers):
+            for reject in made.rejects:
+                tally.reject(reject)
+            for name, piece in made.pieces.items():
+                files[name].add(piece)
+            counts.update(made.counts)
+            tally.give("passage", made.passages)
         for part in files.values():
-            part.end(tally)
+            part.end()
     for word, n in counts.items():
         if n:
             tally.make(word, n)
     _indexes(run, files, parts.frequency)
 
 
-def _check(run: Run, neighbours: Mapping[str, Neighbours], pool: Pools) -> None:
+def _check(run: Run, neighbours: Mapping[str, Sequence[str]], pool: Pools) -> None:
     """Every example must be in a pool.
 
     Raises:
         InputError: one is not: the file of neighbours is not that of these pools.
     """
-    for found in neighbours.values():
-        if stranger := next((i for i in found.neighbours if i not in pool), None):
+    for identifier, found in neighbours.items():
+        if stranger := next((i for i in found if i not in pool), None):
             raise InputError(
-                f"{run.folder / NEIGHBOURS}: {found.id} has the example {stranger}, which is in no pool (retrieve.pools);"
+                f"{run.folder / NEIGHBOURS}: {identifier} has the example {stranger}, which is in no pool (retrieve.pools);"
                 " delete the file and run the same command again"
             )
 
 
-def _annotations(run: Run, ids: Mapping[str, int]) -> Iterator[Annotation]:
-    """The annotations of a part, in file order."""
-    places = frozenset(ids.values())
-    return (a for _, a in jsonl.read_places(run.folder / DECONTAMINATED, Annotation, places))
-
-
-def _count(counts: Counter[str], built: Built) -> None:
-    counts["conversation"] += len(built.conversations)
-    counts["negative type"] += len(built.negatives.types)
-    counts["hard negative type"] += built.negatives.hard_similar + built.negatives.hard_examples
-    counts["shown example"] += len(built.fitted.examples)
-    counts["shortened example"] += built.fitted.shortened
-    counts["dropped example"] += built.fitted.dropped
-    counts["too long conversation"] += len(built.conversations) if built.fitted.over else 0
-
-
-def _counter(recipe: Recipe) -> Count | None:
-    if recipe.it_set.max_tokens is None:
-        return None
-    from sinoner.corpus.chunk import counter
-    from sinoner.itset.fit import remembering
-
-    till = counter(recipe.corpus.tokenizer)
-    # No text has more tokens than bytes, so the limit is never met.
-    return remembering(lambda text: till(text, 4 * len(text) + 1) or 0)
+def _orders(run: Run, parts: Parts, neighbours: Mapping[str, Sequence[str]], pool: Pools) -> Iterator[Order]:
+    """The passages of both parts with their examples, in file order."""
+    named = ([(place, i, name) for i, place in ids.items()] for name, ids in parts.by_name())
+    with parts.annotations(run) as lines:
+        for _, identifier, name in merge(*named):
+            examples = tuple([pool.line(i) for i in neighbours.get(identifier, ())])
+            yield Order(name, lines.line(identifier), examples)
 
 
 # negative types --------------------------------------------------------------------------------------------------
@@ -113,10 +99,17 @@ def _negatives(run: Run, parts: Parts, at: At) -> dict[Lang, HardNegatives]:
         hard = settings.hard if settings.mode != "all" else 0.0
         labels, similar = Labels(), {}
         if hard and sampler.types:
-            labels = Labels(a for a in _annotations(run, parts.train) if a.passage.lang == lang)
+            labels = Labels(_annotations(run, parts.train, lang))
             similar = _similar(run, lang, sorted(sampler.types), at)
         made[lang] = HardNegatives(sampler, hard, similar, labels, recipe.seed)
     return made
+
+
+def _annotations(run: Run, ids: Mapping[str, int], lang: Lang) -> Iterator[Annotation]:
+    """The annotations of a part in a language, in file order."""
+    places = frozenset(ids.values())
+    read = jsonl.read_places(run.folder / DECONTAMINATED, Annotation, places)
+    return (a for _, a in read if a.passage.lang == lang)
 
 
 def _similar(run: Run, lang: Lang, types: list[str], at: At) -> dict[str, tuple[str, ...]]:
@@ -144,36 +137,31 @@ class _Part:
     ) -> None:
         self._folder, self._part, self._formats, self._stack = folder / IT_SET, part, formats, stack
         self._waist = stack.enter_context(jsonl.AtomicFile(folder / waist))
-        self._files: list[tuple[Writer, jsonl.AtomicFile]] = []
-        self._write = export.ConversationWriter().write
+        self._files: dict[Format, tuple[Frame, jsonl.AtomicFile]] = {}
 
-    def add(self, built: Built) -> None:
-        """Write what became of a passage."""
+    def add(self, piece: Piece) -> None:
+        """Write what became of some passages."""
         if not self._files:
-            self._files = [
-                (writer(f), self._stack.enter_context(jsonl.AtomicFile(self._path(f)))) for f in self._formats
-            ]
-        written = [self._write(conversation) for conversation in built.conversations]
-        for conversation in written:
-            self._waist.write(conversation.record)
-        for make, file in self._files:
-            file.write(make.add(built, written))
+            self._files = {
+                form: (frame(form), self._stack.enter_context(jsonl.AtomicFile(self._path(form))))
+                for form in self._formats
+            }
+        self._waist.write(piece.waist)
+        for form, (around, file) in self._files.items():
+            file.write(around.add(piece.formats[form]))
 
-    def end(self, tally: Tally) -> None:
+    def end(self) -> None:
         """Finish the files; those of other formats, of an earlier run, go."""
-        for make, file in self._files:
-            file.write(make.end())
-            if isinstance(make, Gliner) and make.left_out:
-                tally.make("occurrence not in GLiNER", make.left_out)
-        written = self._formats if self._files else ()
+        for around, file in self._files.values():
+            file.write(around.end())
         for other in FORMATS:
-            if other not in written:
+            if other not in self._files:
                 self._path(other).unlink(missing_ok=True)
 
     @property
     def sharegpt(self) -> str | None:
         """The name of its ShareGPT file, if it has one."""
-        return self._path("sharegpt").name if self._files and "sharegpt" in self._formats else None
+        return self._path("sharegpt").name if "sharegpt" in self._files else None
 
     def _path(self, format: Format) -> Path:
         return self._folder / f"{self._part}{ENDINGS[format]}"
@@ -196,7 +184,7 @@ def _indexes(run: Run, parts: Mapping[str, _Part], frequency: Mapping[Lang, Coun
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """The settings that the set depends on; those of others only where they are used."""
     settings = recipe.it_set
-    made = settings.model_dump(mode="json")
+    made = settings.model_dump(mode="json", exclude={"workers"})
     if settings.max_tokens is not None:
         made["tokenizer"] = recipe.corpus.tokenizer
     if settings.hard:

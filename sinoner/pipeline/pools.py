@@ -89,6 +89,12 @@ class Pools(Mapping[str, Annotation]):
             return self._file[identifier]
         return self._foreign[identifier]
 
+    def line(self, identifier: str) -> bytes:
+        """An annotation as a JSON line."""
+        if identifier in self._own:
+            return self._file.line(identifier)
+        return jsonl.line(self._foreign[identifier])
+
     def __contains__(self, identifier: object) -> bool:
         return identifier in self._own or identifier in self._foreign
 

@@ -37,6 +37,10 @@ class Parts(NamedTuple):
     short: tuple[Lang, ...]
     frequency: dict[Lang, Counter[str]]
 
+    def by_name(self) -> tuple[tuple[str, dict[str, int]], ...]:
+        """Both, with their names."""
+        return (("train", self.train), ("validation", self.validation))
+
     def annotations(self, run: Run) -> jsonl.Lookup[Annotation]:
         """The annotations of both, read when they are asked for. A context manager."""
         return jsonl.Lookup(run.folder / DECONTAMINATED, Annotation, {**self.train, **self.validation})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sinoner.errors import InputError
+from sinoner.errors import InputError, MissingExtraError
 from sinoner.origin import Wanted, located
 from sinoner.records import Lang
 from sinoner.settings import RetrieveSettings
@@ -64,14 +65,19 @@ def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
             "retrieve.embedder: openai needs the ledger of a run folder, which sinoner build-it-set, evaluate, run and"
             " types give it; name bge, sentence-transformers or e5-mini here"
         )
-    if settings.embedder == "sentence-transformers":
-        from sinoner.retrieve.sentence import SentenceEmbedder
-
-        return SentenceEmbedder(settings.model(lang), located(wanted(settings, lang)), settings)
     if settings.embedder == "e5-mini":
         from sinoner.retrieve.e5mini import e5_mini
 
         return e5_mini(settings)
+    library = {"bge": "transformers", "sentence-transformers": "sentence_transformers"}[settings.embedder]
+    if importlib.util.find_spec(library) is None:  # before its model is looked for
+        raise MissingExtraError(
+            f"{library.replace('_', '-')} (retrieve.embedder: {settings.embedder})", "retrieve"
+        )
+    if settings.embedder == "sentence-transformers":
+        from sinoner.retrieve.sentence import SentenceEmbedder
+
+        return SentenceEmbedder(settings.model(lang), located(wanted(settings, lang)), settings)
     from sinoner.retrieve.local import encoder
     from sinoner.retrieve.source import Source, dimension, pooling
 

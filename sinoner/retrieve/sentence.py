@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 from sinoner import models
-from sinoner.errors import MissingExtraError
 from sinoner.retrieve.embed import Encoded
 from sinoner.retrieve.local import devices
 from sinoner.retrieve.source import cannot_load, fingerprint, finite, identity, quiet
@@ -31,12 +29,7 @@ class SentenceEmbedder:
 
         Raises:
             InputError: it cannot be loaded.
-            MissingExtraError: the library is not installed.
         """
-        if importlib.util.find_spec("sentence_transformers") is None:
-            raise MissingExtraError(
-                "sentence-transformers (retrieve.embedder: sentence-transformers)", "retrieve"
-            )
         self.name = f"sentence-transformers:{model}"
         self._called, self._place = model, place
         self._settings = settings

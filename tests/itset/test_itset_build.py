@@ -1,4 +1,4 @@
-"""Annotations and neighbours → conversations."""
+"""Annotations and their examples → conversations."""
 
 import json
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sinoner.itset.build import Built, build
 from sinoner.itset.hard import HardNegatives, Labels
 from sinoner.itset.negatives import EMPTY_NEGATIVES, NegativeSampler, dropped_types
-from sinoner.records import Annotation, Conversation, Entity, Lang, Neighbours, Passage, Reject
+from sinoner.records import Annotation, Conversation, Entity, Lang, Passage, Reject
 from sinoner.settings import ItSetSettings
 
 FREQUENCY: dict[Lang, dict[str, int]] = {
@@ -48,11 +48,7 @@ def made(
     **given: Any,
 ) -> list[Built | Reject]:
     settings = ItSetSettings(**given)
-    pool = {a.passage.id: a for a in MANY}
-    near = {
-        a.passage.id: Neighbours(id=a.passage.id, neighbours=(MANY[0].passage.id, MANY[3].passage.id))
-        for a in MANY[4:8]
-    }
+    near = {a.passage.id for a in MANY[4:8]}
     negatives = {
         lang: HardNegatives(
             NegativeSampler(counts, settings.negatives, settings.max_negatives, dropped_types(settings)),
@@ -63,7 +59,8 @@ def made(
         )
         for lang, counts in (frequency or FREQUENCY).items()
     }
-    return list(build(annotations, near, pool, negatives, settings, seed, count=len))
+    passages = ((a, [MANY[0], MANY[3]] if a.passage.id in near else []) for a in annotations)
+    return list(build(passages, negatives, settings, seed, count=len))
 
 
 def conversations(annotations: Iterable[Annotation], seed: int = 42, **settings: Any) -> list[Conversation]:

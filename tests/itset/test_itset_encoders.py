@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sinoner.corpus.benchmarks import load_gold
 from sinoner.itset.encoders import gliner, gliner_json, span_json, span_row, token_ranges
-from sinoner.itset.export import array_end, array_mark
+from sinoner.itset.writers import frame
 from sinoner.records import Annotation, Entity, Passage
 from sinoner.text.ground import occurrences
 
@@ -105,7 +105,8 @@ def test_a_token_is_cut_only_at_an_edge(about: Annotation) -> None:
 
 def test_the_gliner_file_is_one_json_array() -> None:
     rows = [gliner(annotation("“上海”", ("上海", "地点"))), gliner(annotation("空"))]
-    written = b"".join(array_mark(n) + gliner_json(row) for n, row in enumerate(rows)) + array_end(2)
+    file = frame("gliner")
+    written = b"".join([*(file.add(gliner_json(row)) for row in rows), file.end()])
     assert json.loads(written) == [
         {"tokenized_text": ["“", "上", "海", "”"], "ner": [[1, 2, "地点"]]},
         {"tokenized_text": ["空"], "ner": []},

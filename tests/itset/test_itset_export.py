@@ -3,26 +3,20 @@
 import json
 from pathlib import Path
 
-from conversation_rows import messages, sharegpt
+import conversation_rows as plain
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner import jsonl
-from sinoner.itset.export import (
-    ConversationWriter,
-    array_end,
-    array_mark,
-    dataset_info,
-)
+from sinoner.itset.export import dataset_info, messages, sharegpt
+from sinoner.itset.writers import frame
 from sinoner.records import Conversation, Message
 
 
 def sharegpt_file(conversations: list[Conversation]) -> bytes:
     """A ShareGPT file as the stage writes it."""
-    write = ConversationWriter().write
-    return b"".join(array_mark(n) + write(c).sharegpt for n, c in enumerate(conversations)) + array_end(
-        len(conversations)
-    )
+    file = frame("sharegpt")
+    return b"".join([*(file.add(sharegpt(c)) for c in conversations), file.end()])
 
 
 def conversation(n: int = 0, system: bool = False) -> Conversation:
@@ -53,36 +47,17 @@ CONVERSATION = st.builds(
 
 
 @given(st.lists(CONVERSATION, max_size=4))
-def test_the_bytes_are_those_of_the_libraries(conversations: list[Conversation]) -> None:
-    write = ConversationWriter().write  # one for all: what it remembers of one must not show in another
-    written = [write(c) for c in [*conversations, *conversations]]
-    for conversation, made in zip([*conversations, *conversations], written, strict=True):
-        assert made.record == jsonl.line(conversation)
-        plain = json.dumps(messages(conversation), ensure_ascii=False, separators=(",", ":"))
-        assert made.messages == plain.encode() + b"\n"
-        assert made.record.count(b"\n") == made.messages.count(b"\n") == 1
-    rows = [sharegpt(c) for c in conversations]
-    pieces = [array_mark(n) + w.sharegpt for n, w in enumerate(written[: len(rows)])]
-    told = b"".join(pieces) + array_end(len(rows))
-    assert told == json.dumps(rows, ensure_ascii=False, indent=4).encode()
-
-
-def test_the_same_words_in_another_role() -> None:
-    same = [
-        Message(role="user", content="[]"),
-        Message(role="assistant", content="[]", learn=True),
-        Message(role="assistant", content="[]"),
-        Message(role="system", content="[]"),
-    ]
-    conversation = Conversation(id="c", messages=tuple(same * 2), passage="p", types=())
-    made = ConversationWriter().write(conversation)
-    assert made.record == jsonl.line(conversation)
-    assert json.loads(made.messages) == messages(conversation)
-    assert json.loads(made.sharegpt) == sharegpt(conversation)
+def test_the_bytes_are_those_of_json(conversations: list[Conversation]) -> None:
+    for conversation in conversations:
+        row = json.dumps(plain.messages(conversation), ensure_ascii=False, separators=(",", ":"))
+        assert messages(conversation) == row.encode() + b"\n"
+        assert messages(conversation).count(b"\n") == 1
+    rows = [plain.sharegpt(c) for c in conversations]
+    assert sharegpt_file(conversations) == json.dumps(rows, ensure_ascii=False, indent=4).encode()
 
 
 def test_sharegpt_turns() -> None:
-    assert json.loads(ConversationWriter().write(conversation(system=True)).sharegpt) == {
+    assert json.loads(sharegpt(conversation(system=True))) == {
         "id": "c0",
         "conversations": [
             {"from": "system", "value": "系统"},
@@ -93,7 +68,7 @@ def test_sharegpt_turns() -> None:
 
 
 def test_messages_turns() -> None:
-    assert json.loads(ConversationWriter().write(conversation()).messages) == {
+    assert json.loads(messages(conversation())) == {
         "id": "c0",
         "messages": [
             {"role": "user", "content": '文本： “引号"”\n第二行\u2028\t😀𠮷'},
@@ -141,12 +116,11 @@ def test_datasets_loads_the_files(tmp_path: Path) -> None:
     from datasets import load_dataset
 
     conversations = [conversation(i, system=i == 1) for i in range(3)]
-    shared, plain = tmp_path / "train.json", tmp_path / "train.messages.jsonl"
-    written = list(map(ConversationWriter().write, conversations))
-    shared.write_bytes(b"".join(array_mark(n) + w.sharegpt for n, w in enumerate(written)) + array_end(3))
-    plain.write_bytes(b"".join(w.messages for w in written))
+    shared, lines = tmp_path / "train.json", tmp_path / "train.messages.jsonl"
+    shared.write_bytes(sharegpt_file(conversations))
+    lines.write_bytes(b"".join(map(messages, conversations)))
     cache = str(tmp_path / "cache")
     loaded = load_dataset("json", data_files=str(shared), split="train", cache_dir=cache)
-    assert list(loaded) == [sharegpt(c) for c in conversations]
-    loaded = load_dataset("json", data_files=str(plain), split="train", cache_dir=cache)
-    assert list(loaded) == [messages(c) for c in conversations]
+    assert list(loaded) == [plain.sharegpt(c) for c in conversations]
+    loaded = load_dataset("json", data_files=str(lines), split="train", cache_dir=cache)
+    assert list(loaded) == [plain.messages(c) for c in conversations]

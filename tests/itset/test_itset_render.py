@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner.answers import parse_surfaces
-from sinoner.itset.export import ConversationWriter, array_end, array_mark
+from sinoner.itset.export import sharegpt
 from sinoner.itset.render import (
     answer,
     conversations,
@@ -19,6 +19,7 @@ from sinoner.itset.render import (
     query_conversation,
     query_conversations,
 )
+from sinoner.itset.writers import frame
 from sinoner.records import Annotation, Conversation, Entity, Lang, Passage
 from sinoner.score.f1 import query_counts, reference_parse
 from sinoner.settings.itset import Mode, Style
@@ -31,15 +32,14 @@ with_reference = pytest.mark.skipif(not RAIT.is_dir(), reason="the reference fil
 
 def sharegpt_file(conversations: Iterable[Conversation], numbers: Sequence[int] | None = None) -> bytes:
     """A ShareGPT file as the stage writes it; with numbers for ids, as the reference has them."""
-    write = ConversationWriter().write
-    pieces: list[bytes] = []
+    file, pieces = frame("sharegpt"), []
     for n, conversation in enumerate(conversations):
-        written = write(conversation).sharegpt
+        written = sharegpt(conversation)
         if numbers is not None:
             named = json.dumps(conversation.id, ensure_ascii=False).encode()
             written = written.replace(b'"id": ' + named, b'"id": %d' % numbers[n], 1)
-        pieces += [array_mark(n), written]
-    return b"".join(pieces) + array_end(len(pieces))
+        pieces.append(file.add(written))
+    return b"".join([*pieces, file.end()])
 
 
 def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0", lang: Lang = "zh") -> Annotation:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_model import byte_tokenizer
 
-from sinoner.itset.export import ConversationWriter
+from sinoner.itset.export import messages
 from sinoner.records import Conversation, Message
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -53,7 +53,7 @@ def test_chat_templates_apply_to_the_messages(
     tokenizer = byte_tokenizer((DATA / f"{template}.jinja").read_text(encoding="utf-8"))
     tokenizer.bos_token = "<|begin_of_text|>"
     file = tmp_path / "train.messages.jsonl"
-    file.write_bytes(ConversationWriter().write(conversation(system)).messages)
+    file.write_bytes(messages(conversation(system)))
     (row,) = load_dataset("json", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))
     assert tokenizer.apply_chat_template(row["messages"], tokenize=False) == expected
     asked = tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)

@@ -229,6 +229,43 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     assert (tmp_path / "a/it_set/train.json").read_bytes() != (tmp_path / "c/it_set/train.json").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("examples", "given"), [(2, {}), (2, {"mode": "type", "max_tokens": 200}), (0, {"validation": 0.2})]
+)
+def test_several_processes_make_the_same_files(tmp_path: Path, examples: int, given: dict[str, Any]) -> None:
+    more = {"formats": "all", "keep_empty": False, **given}
+    entries = []
+    for workers in (1, 2):
+        manifest = built(tmp_path / str(workers), examples, it_set={**more, "workers": workers})
+        entries.append(manifest.entries["build-it-set"])
+        again = start(tmp_path / str(workers), examples, it_set={**more, "workers": 3 - workers})
+        perform(again, BUILD)
+        assert again.manifest.entries["build-it-set"] == entries[-1]  # the number is no reason to run again
+    assert entries[0].made == entries[1].made
+    assert bool(entries[0].made.get("shown example")) == bool(examples)
+    files = [
+        p.relative_to(tmp_path / "1")
+        for p in (tmp_path / "1").rglob("*")
+        if p.is_file() and "it_set" in p.parts
+    ]
+    assert len(files) >= 8
+    for name in [*files, Path("rejects/build-it-set.jsonl")]:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_line_that_is_no_annotation(tmp_path: Path, workers: int) -> None:
+    run = start(tmp_path, it_set={"workers": workers})
+    line = jsonl.line(RECORDS[3]).replace(b'"by":"x"', b'"by":""')  # what splitting does not look at
+    with (tmp_path / "decontaminated.jsonl").open("ab") as file:
+        file.write(line.replace(b"d003#0", b"d999#0"))
+    with pytest.raises(
+        InputError, match="decontaminated.jsonl: not an Annotation record: by must not be empty"
+    ):
+        perform(run, BUILD)
+    assert not (tmp_path / "it_set").exists() or not list((tmp_path / "it_set").iterdir())
+
+
 def test_a_stop_in_the_middle_leaves_the_files_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,14 +273,11 @@ def test_a_stop_in_the_middle_leaves_the_files_of_before(
 
     built(tmp_path)
     before = {p.name: p.read_bytes() for p in (tmp_path / "it_set").iterdir()}
-    real, seen = building._Part.add, 0
+    real = building._Part.add
 
     def stop(self: Any, item: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == 5:
-            raise KeyboardInterrupt
         real(self, item)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(building._Part, "add", stop)
