@@ -105,7 +105,8 @@ def median(found: Histogram) -> Pair:
     half, below, last = sum(found.counts) / 2, 0, len(found.counts) - 1
     i = next((i for i, count in enumerate(found.counts) if (below := below + count) >= half), last)
     low, high = found.low + i * found.width, found.low + (i + 1) * found.width
-    said = f"{low:,g}" if found.width == 1 else f"{low:,g}–{high:,g}"
+    digits = len(f"{found.width:g}".partition(".")[2])  # 0.88–0.90, not 0.88–0.9
+    said = f"{low:,g}" if found.width == 1 else f"{low:,.{digits}f}–{high:,.{digits}f}"
     return (
         (f"median {low:,g} or more", f"中位数不低于 {low:,g}")
         if i == last
