@@ -5,8 +5,11 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
+
+from sinoner.errors import StoppedError
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -21,10 +24,26 @@ def run(stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], w
         stage: a stage that treats each record on its own; with more than one worker it must be picklable.
         records: its input.
         workers: processes; 1 runs in this one.
+
+    Raises:
+        StoppedError: a worker process was ended from outside.
+        Exception: whatever the stage raises.
     """
     if workers == 1:
         yield from stage(records)
         return
+    try:
+        yield from _in_processes(stage, records, workers)
+    except BrokenProcessPool:
+        raise StoppedError(
+            f"one of {workers} worker processes was ended from outside, perhaps for lack of memory; set fewer workers"
+            " and run the same command again"
+        ) from None
+
+
+def _in_processes(
+    stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], workers: int
+) -> Iterator[Out]:
     context = multiprocessing.get_context("spawn")  # a fork would copy threads of libraries
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(stage,)) as pool:
         source = iter(records)

@@ -28,6 +28,11 @@ class MissingExtraError(SinonerError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed: pip install 'sinoner[{extra}]'")
+        self._given = library, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """How it comes out of a worker process."""
+        return MissingExtraError, self._given
 
 
 class EndpointError(SinonerError):

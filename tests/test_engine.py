@@ -2,12 +2,14 @@
 
 import itertools
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
 
 import pytest
 
 from sinoner.engine import SHARD, run
+from sinoner.errors import MissingExtraError, StoppedError
 
 
 def doubled(records: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -56,3 +58,28 @@ def test_an_error_comes_through(workers: int) -> None:
     made = run(failing, range(3 * SHARD), workers)
     with pytest.raises(ValueError, match="record 259 is bad"):
         list(made)
+
+
+def ended(records: Iterable[int]) -> Iterator[int]:
+    """As the kernel ends a process when memory runs out."""
+    for n in records:
+        if n == SHARD + 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield n
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line() -> None:
+    with pytest.raises(StoppedError, match="one of 2 worker processes was ended from outside"):
+        list(run(ended, range(3 * SHARD), 2))
+
+
+def without_an_extra(records: Iterable[int]) -> Iterator[int]:
+    raise MissingExtraError("something", "train")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_for_people_come_through_whole(workers: int) -> None:
+    with pytest.raises(
+        MissingExtraError, match=r"^something is not installed: pip install 'sinoner\[train\]'$"
+    ):
+        list(run(without_an_extra, range(3), workers))
