@@ -71,9 +71,10 @@ def _said(answer: str, words: Iterable[str]) -> bool:
     return all(_sound(word) and word in answer for word in dict.fromkeys(words))
 
 
-# Two words that were taken for one have syntax between them; half of a pair of quotes is at the edge of a word.
+# Two words that were taken for one have syntax between them, or a quote that closes before one that opens; half of a pair
+# of quotes is at the edge of a word.
 _LEAK = re.compile(
-    r"""["'“”‘’＂]\s*["'“”‘’＂:：,，\]}]|[:：,，\[{]\s*["'“”‘’＂]|[\]}]\s*[,，]|[\n\r]
+    r"""["'“”‘’＂]\s*["'“”‘’＂:：,，\]}]|[:：,，\[{]\s*["'“”‘’＂]|[\]}]\s*[,，]|[\n\r]|[^\s"]"[^"]*\s"\S
     |\A["'“”‘’＂][^"'“”‘’＂]*\Z|\A[^"'“”‘’＂]*["'“”‘’＂]\Z""",
     re.VERBOSE,
 )

@@ -128,6 +128,10 @@ def test_quotes_in_a_mention_are_repaired() -> None:
     )
 
 
+def test_a_name_in_quotes_inside_a_mention() -> None:
+    assert repair_by_type('{"team": ["the "Sandlot" team"]}').surfaces == {"team": ('the "Sandlot" team',)}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -136,6 +140,7 @@ def test_quotes_in_a_mention_are_repaired() -> None:
         '{"人名": ["刘德华", "地点": ["北京"]}',  # where does the first list end?
         '{"人名": ["刘德华" "张学友"], "地点": ["北京"]}',
         '{"人名": ["刘德华", x"张学友"], "地点": ["北京"]}',
+        '{"人名": ["刘德华", "张学友"x "周杰伦"], "地点": ["北京"]}',  # a quote closes, the next one opens
         '{"人名": 刘德华, "地点": ["北京"]}',  # a word, and no list
         '{"人名": [刘德华], "地点": 北京}',
         '{"人名": [无], "地点": [北京]}',
