@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from sinoner.pipeline.progress import Screen
 from sinoner.pipeline.retrieving import RETRIEVE
 from sinoner.pipeline.stages import Run, perform
 from sinoner.records import Annotation, Conversation, Entity, Lang, Neighbours, Passage
+from sinoner.retrieve import local
 
 ZH = [
     "央行宣布下调存款准备金率零点五个百分点。",
@@ -34,6 +37,14 @@ EN = [
     "Policymakers at the central bank lowered the key rate by 0.5 percent.",
     "The home team won the match in extra time.",
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded_once() -> Iterator[None]:
+    """Loading the real model takes seconds, so the tests of this file share it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "_load", lru_cache(maxsize=2)(local._load))
+        yield
 
 
 def annotation(identifier: str, text: str, lang: Lang, kind: str = "类") -> Annotation:
