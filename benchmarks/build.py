@@ -1,4 +1,4 @@
-"""How fast the instruction-tuning set is built, read to written, in one process. Prints one JSON line per method.
+"""How fast the instruction-tuning set is built, read to written. Prints one JSON line per method.
 
     python benchmarks/build.py [--passages 45000] [--data ANNOTATIONS.jsonl] [--methods NAME,…] [--repeat 3] [--paper-passages N]
 

@@ -20,6 +20,7 @@ from sinoner.errors import InputError, StoppedError
 from sinoner.records import Record
 
 R = TypeVar("R", bound=msgspec.Struct)
+T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 # Bytes that are gathered before they go to a file.
 _BUFFER = 1 << 18
@@ -105,10 +106,7 @@ def parse(line: bytes, kind: type[R]) -> R:
         ValueError: it holds no such record.
     """
     decode: Callable[[bytes], R] = _decoder(kind).decode
-    try:
-        return decode(line)
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from None
+    return _read(decode, line)
 
 
 def parse_lines(lines: bytes, kind: type[R]) -> list[R]:
@@ -117,8 +115,15 @@ def parse_lines(lines: bytes, kind: type[R]) -> list[R]:
     Raises:
         ValueError: one holds no such record.
     """
-    made: list[R] = _decoder(kind).decode_lines(lines)
-    return made
+    decode: Callable[[bytes], list[R]] = _decoder(kind).decode_lines
+    return _read(decode, lines)
+
+
+def _read(decode: Callable[[bytes], T], data: bytes) -> T:
+    try:
+        return decode(data)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:

@@ -91,3 +91,23 @@ def test_hash_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "b" / "g").rename(tmp_path / "b" / "f")
     (tmp_path / "b" / "f").write_text("y")
     assert jsonl.sha256(tmp_path / "a") != jsonl.sha256(tmp_path / "b")
+
+
+def test_lines_are_parsed_one_by_one_or_all_at_once() -> None:
+    passages = [Passage(id=f"d#{n}", text="文", source="s", lang="zh") for n in range(3)]
+    lines = [jsonl.line(p) for p in passages]
+    assert [jsonl.parse(line, Passage) for line in lines] == passages
+    assert jsonl.parse_lines(b"".join(lines), Passage) == passages
+    assert jsonl.parse_lines(b"", Passage) == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b'{"id":"d#0"}\n', b'{"id":"","text":"x","source":"s","lang":"zh"}\n']
+)
+def test_what_is_no_such_record_is_a_value_error(line: bytes) -> None:
+    good = jsonl.line(Passage(id="d#0", text="文", source="s", lang="zh"))
+    with pytest.raises(ValueError, match="."):
+        jsonl.parse(line, Passage)
+    if line:
+        with pytest.raises(ValueError, match="."):
+            jsonl.parse_lines(good + line, Passage)

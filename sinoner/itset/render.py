@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -57,16 +57,14 @@ def conversations(
     if mode in OBJECT_MODES:
         in_order = _told(entities, in_text_order=True)
         asked = tuple(in_order) if mode == "all" else tuple(dict.fromkeys(types))
-        told = _json({kind: in_order.get(kind, []) for kind in asked})
+        told = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
         question = _question_object(passage.lang, asked, mode)
         messages = (*opening, question, Message(role="assistant", content=told, learn=True))
         made = Conversation(id=passage.id, messages=messages, passage=passage.id, types=asked, examples=shown)
         return (made,)
     by_type = _told(entities, in_text_order=style != "rait")
     questions = _questions(passage.lang, style)
-    turns = [
-        (questions[kind], _answer(by_type[kind], style) if kind in by_type else _NOTHING) for kind in types
-    ]
+    turns = [(questions[kind], _answer(by_type.get(kind, ()), style)) for kind in types]
     if mode == "type":
         return tuple(
             Conversation(
@@ -137,7 +135,7 @@ def query_id(passage: str, kind: str) -> str:
 def answer(entities: Iterable[Entity], kind: str, style: Style) -> str:
     """The answer that lists the mentions of one type."""
     told = _told((e for e in entities if e.type == kind), in_text_order=style != "rait")
-    return _answer(told[kind], style).content if told else _NOTHING.content
+    return _answer(told.get(kind, ()), style).content
 
 
 def examples_turn(examples: Sequence[Annotation], lang: Lang, style: Style) -> tuple[Message, ...]:
@@ -215,21 +213,19 @@ def _example(annotation: Annotation, form: str, style: Style) -> str:
     return before + annotation.passage.text + after.replace("{entities}", written)
 
 
-def _told(entities: Iterable[Entity], in_text_order: bool) -> dict[str, list[str]]:
+def _told(entities: Iterable[Entity], in_text_order: bool) -> Mapping[str, Collection[str]]:
     """The distinct surfaces of each type: as the text has them, else as annotated."""
     if in_text_order:
         entities = sorted(entities, key=lambda e: (e.starts[0], len(e.surface)))
-    told: dict[str, list[str]] = {}
+    told: dict[str, dict[str, None]] = {}
     for entity in entities:
-        surfaces = told.get(entity.type)
-        if surfaces is None:
-            told[entity.type] = [entity.surface]
-        elif entity.surface not in surfaces:
-            surfaces.append(entity.surface)
+        told.setdefault(entity.type, {})[entity.surface] = None
     return told
 
 
-def _answer(surfaces: Sequence[str], style: Style) -> Message:
+def _answer(surfaces: Collection[str], style: Style) -> Message:
+    if not surfaces:
+        return _NOTHING
     # The reference joins the surfaces unescaped; its models were trained on that.
     said = '", "'.join(surfaces).join('""') if style == "rait" else ", ".join([*map(_quoted, surfaces)])
     return Message(role="assistant", content=f"[{said}]", learn=True)

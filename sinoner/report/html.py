@@ -16,7 +16,8 @@ from sinoner.records import Facts, Score
 from sinoner.report import examples, histograms, inventory, passages, plots, quality, words
 from sinoner.report.data import ReportData, headline
 from sinoner.report.funnel import funnel
-from sinoner.report.svg import PICTURES, clip
+from sinoner.report.svg import PICTURES
+from sinoner.text.clip import clip
 
 TILES = 4
 CLIP = 400  # code points shown of a reject's id and detail

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from sinoner.measures import TypeCount, TypeInventory
 from sinoner.records import Facts
 from sinoner.report import words
-from sinoner.report.svg import PICTURES, clip
+from sinoner.report.svg import PICTURES
+from sinoner.text.clip import clip
 
 TOP = 20
 EMBEDDED = 3000  # types per language that the page carries

@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 from sinoner.measures import GoldScores
 from sinoner.records import Score
 from sinoner.report import svg, words
-from sinoner.report.svg import WIDTH, Pair, clip, ticks
+from sinoner.report.svg import WIDTH, Pair, ticks
+from sinoner.text.clip import clip
 
 Point = tuple[int, float]
 

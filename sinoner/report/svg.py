@@ -56,8 +56,3 @@ def ticks(low: float, high: float, about: int = 5, *, inside: bool = False) -> l
     first, last = low / step, high / step
     start, stop = (math.ceil(first), math.floor(last)) if inside else (math.floor(first), math.ceil(last))
     return [round(i * step, 10) for i in range(start, stop + 1)]
-
-
-def clip(said: str, most: int) -> str:
-    """Cut a text to ``most`` code points, the last an ellipsis."""
-    return said if len(said) <= most else said[: most - 1] + "…"

@@ -91,9 +91,10 @@ class Retrieved(NamedTuple):
 
     Attributes:
         neighbours: one record per query, in the order of the queries.
-        below: of each query, examples that were found and left out because of their BM25 score; empty when none were.
+        below: of each query, examples that were found and left out because of their BM25 score; empty when
+            none could be.
         short: of each query, whether it has fewer than ``k`` examples because those of its own document are left out; empty
-            when none has.
+            when no examples are wanted.
         method: how the nearest were searched; empty when they were not.
         recall: share of the true nearest found, measured; 1 for exact search.
     """

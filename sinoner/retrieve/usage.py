@@ -11,6 +11,7 @@ from sinoner.records import Lang
 from sinoner.retrieve.choose import Entry
 from sinoner.retrieve.strategy import Pool, Retrieved
 from sinoner.settings import RetrieveSettings
+from sinoner.text.clip import clip
 
 _COSINES = (-1.0, 0.02, 100)  # of the histogram: lowest value, width and number of bins
 _SCORES = (0.0, 5.0, 40)
@@ -79,17 +80,13 @@ def usage(
         uses=_histogram([*times.values(), *unused], *_USES),
         half=_half([n for _, n in ranked]),
         most_used=tuple(ranked[:_MOST_USED]),
-        most_used_texts=tuple(_beginning(entries[i].text) for i, _ in ranked[:_MOST_USED]),
+        most_used_texts=tuple(clip(entries[i].text, _BEGINNING) for i, _ in ranked[:_MOST_USED]),
         shared_types=_mean([100 * s for s in shares], 2),
     )
 
 
 def _mean(values: Sequence[float], digits: int) -> float | None:
     return round(sum(values) / len(values), digits) if values else None
-
-
-def _beginning(text: str) -> str:
-    return text if len(text) <= _BEGINNING else text[: _BEGINNING - 1] + "…"
 
 
 def _half(times: Sequence[int]) -> int:

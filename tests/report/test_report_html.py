@@ -15,6 +15,7 @@ from sinoner import measures
 from sinoner.records import Annotation, Entity, Passage, Reject
 from sinoner.report import data as shown
 from sinoner.report import html, passages, plots, svg, words
+from sinoner.text.clip import clip
 
 
 @pytest.mark.parametrize("word", HOSTILE)
@@ -51,7 +52,7 @@ def test_the_rows_of_the_table_are_json_that_cannot_leave_its_element(word: str)
     written = Page(html.render(full(word))).text("script")[1]
     assert not set(written) & set("<>&\u2028\u2029")
     row = json.loads(written)["rows"][0]
-    assert (row[0], row[4], row[5], row[8]) == (f"{word}0", [svg.clip(word, 32), "x"], [[word, 1]], [word])
+    assert (row[0], row[4], row[5], row[8]) == (f"{word}0", [clip(word, 32), "x"], [[word, 1]], [word])
 
 
 def test_the_page_runs_one_script_without_data_and_the_policy_names_its_hash() -> None:
