@@ -69,9 +69,9 @@ def report(args: argparse.Namespace, began: tuple[float, float], got: int, **mor
 
 
 def run_sinoner(args: argparse.Namespace) -> None:
-    from sinoner import jsonl
+    from sinoner import disk
     from sinoner.annotate.asking import Asking
-    from sinoner.annotate.engine import collect, read_back
+    from sinoner.annotate.by_llm import collect, read_back
     from sinoner.llm.client import clients, identity
     from sinoner.llm.costs import account
     from sinoner.llm.ledger import Ledger
@@ -97,7 +97,7 @@ def run_sinoner(args: argparse.Namespace) -> None:
         began = time.perf_counter(), cpu()
         asking = collect(passages(), asking, service)
         wall, used, got = time.perf_counter() - began[0], cpu() - began[1], 0
-        with jsonl.AtomicFile(Path(folder) / "annotations.jsonl") as file:
+        with disk.AtomicFile(Path(folder) / "annotations.jsonl") as file:
             for reading in read_back(passages(), asking, ledger):
                 if isinstance(reading.outcome, Annotation):
                     file.record(reading.outcome)

@@ -48,7 +48,7 @@ def make(path: Path, passages: int) -> None:
     """Filtered annotations of an open extraction: 228 characters, 10.6 entities, some 8,000 types with a long tail."""
     from filter import GLUE, HAN, TYPES
 
-    from sinoner import jsonl
+    from sinoner import disk
     from sinoner.records import Annotation, Entity, Passage
     from sinoner.text.ground import occurrences
 
@@ -67,13 +67,13 @@ def make(path: Path, passages: int) -> None:
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
             passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(jsonl.line(Annotation(passage=passage, entities=entities, by="m@p")))
+            file.write(disk.line(Annotation(passage=passage, entities=entities, by="m@p")))
 
 
 def neighbours(source: Path, target: Path) -> None:
     """Two examples for each passage, at random out of those that are trained on."""
-    from sinoner import jsonl
-    from sinoner.itset.split import validation_documents
+    from sinoner import disk
+    from sinoner.itset.subsets import validation_documents
     from sinoner.records import Neighbours
     from sinoner.settings import ItSetSettings
 
@@ -85,7 +85,7 @@ def neighbours(source: Path, target: Path) -> None:
         for own in ids:
             found = tuple(i for i in r.sample(pool, min(3, len(pool))) if i != own)[:2]
             row = Neighbours(id=own, neighbours=found, cosine=(0.9, 0.8)[: len(found)])
-            file.write(jsonl.line(row))
+            file.write(disk.line(row))
 
 
 def paper(source: Path, folder: Path, convert: int) -> dict[str, float]:
@@ -129,11 +129,11 @@ def json_only(source: Path, target: Path) -> None:
 
 def stage(folder: Path, method: str) -> dict[str, int]:
     """The stage as the command line runs it, on a run folder that holds the annotations and their neighbours."""
-    from sinoner.pipeline.building import BUILD
-    from sinoner.pipeline.manifest import Manifest
-    from sinoner.pipeline.progress import Screen
-    from sinoner.pipeline.stages import Run, perform
     from sinoner.recipe import build
+    from sinoner.run.manifest import Manifest
+    from sinoner.run.screen import Screen
+    from sinoner.run.stage import Run, perform
+    from sinoner.stages.build import BUILD
 
     settings: dict[str, Any] = {"formats": "all"} if method == "sinoner-all" else {}
     if method.endswith("-workers"):

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sinoner.corpus.chunk import counter, cut
+from sinoner.corpus.chunker import counter, cut
 from sinoner.resources import data_root
 
 # Separators of the paper's code, in its order.

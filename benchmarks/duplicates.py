@@ -77,7 +77,7 @@ def allocated(make: Callable[[], object]) -> int:
 
 
 def method(name: str, items: list, tests: int) -> dict[str, float]:
-    from sinoner.quality.decontaminate import Decontaminator, TestSet
+    from sinoner.quality.contamination import Decontaminator, TestSet
     from sinoner.quality.duplicates import Duplicates
 
     warm = Duplicates(THRESHOLD, True)  # imports and tables are not the index

@@ -36,7 +36,7 @@ TYPES = ("人名", "地点", "组织机构", "产品", "时间", "事件", "职�
 
 def make(path: Path, passages: int) -> None:
     """Annotated passages as an LLM leaves them: about 12 entities each, long-tailed types, some noise."""
-    from sinoner import jsonl
+    from sinoner import disk
     from sinoner.records import Annotation, Entity, Passage
     from sinoner.text.ground import occurrences
 
@@ -61,7 +61,7 @@ def make(path: Path, passages: int) -> None:
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
             passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(jsonl.line(Annotation(passage=passage, entities=entities, by="m@p")))
+            file.write(disk.line(Annotation(passage=passage, entities=entities, by="m@p")))
 
 
 def paper(source: Path, target: Path) -> None:
@@ -101,11 +101,11 @@ def json_only(source: Path, target: Path) -> None:
 
 def stage(source: Path, folder: Path, method: str, workers: int, count: int) -> dict[str, object]:
     """The stage as the command line runs it, on a run folder that holds these annotations."""
-    from sinoner.pipeline.filtering import FILTER
-    from sinoner.pipeline.manifest import Entry, Manifest
-    from sinoner.pipeline.progress import Screen
-    from sinoner.pipeline.stages import Run, perform
     from sinoner.recipe import build
+    from sinoner.run.manifest import Entry, Manifest
+    from sinoner.run.screen import Screen
+    from sinoner.run.stage import Run, perform
+    from sinoner.stages.filter import FILTER
 
     preset, _, near = method.partition("-")
     rules = {} if near else {"near_duplicate": False}

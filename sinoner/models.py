@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinoner import origin, resources
+from sinoner import model_files, resources
 from sinoner.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def dtype(wanted: str, device: str) -> torch.dtype:
     return torch.bfloat16 if "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags() else torch.float32
 
 
-def wanted(base: str, setting: str) -> origin.Wanted:
+def wanted(base: str, setting: str) -> model_files.Wanted:
     """A base model that is not bundled, as ``origin`` looks for it.
 
     Args:
         base: hub id or folder.
         setting: where it is written, for messages.
     """
-    return origin.Wanted(base, setting, "give a hub id, a local folder, or smollm2")
+    return model_files.Wanted(base, setting, "give a hub id, a local folder, or smollm2")
 
 
 def load(
@@ -99,7 +99,7 @@ def load(
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     from safetensors import SafetensorError
 
-    source = str(smollm2()) if base in BUNDLED else origin.located(wanted(base, setting))
+    source = str(smollm2()) if base in BUNDLED else model_files.located(wanted(base, setting))
     place = device(device_name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)

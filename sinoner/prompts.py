@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sinoner import resources
 from sinoner.errors import InputError
 from sinoner.records import Lang, Message
-from sinoner.settings.itset import Style
+from sinoner.settings.itset_section import Style
 
 
 class Prompt(BaseModel):

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from sinoner import models, recipe
 from sinoner.errors import InputError
-from sinoner.generate.local import LocalGenerator
+from sinoner.generate.transformers_backend import LocalGenerator
 from sinoner.itset.predictions import answer_limit, predictions
 from sinoner.itset.render import query_conversations
 from sinoner.records import Annotation, Entity, Passage
-from sinoner.settings.itset import ItSetSettings, Mode, Style
+from sinoner.settings.itset_section import ItSetSettings, Mode, Style
 from sinoner.text.ground import Grounded, ground
 from sinoner.text.lang import detect_lang
 
 if TYPE_CHECKING:
-    from sinoner.generate.local import Generator
+    from sinoner.generate.transformers_backend import Generator
 
 # Tokens that the answer for one type may have.
 _TOKENS = 256

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from fault_server import FaultServer
 
+from sinoner.annotate.answer_format import known_outputs
 from sinoner.annotate.asking import Asking
+from sinoner.annotate.by_llm import Reading, collect, collect_tasks, read_back
 from sinoner.annotate.demonstrations import Demonstrations
-from sinoner.annotate.engine import Reading, collect, collect_tasks, read_back
-from sinoner.annotate.formats import known_outputs
-from sinoner.annotate.verify import BetterTypes, Judged, judge_of, read_verdicts, tasks
+from sinoner.annotate.judge import BetterTypes, Judged, judge_of, read_verdicts, tasks
 from sinoner.llm.client import clients, identity
 from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger

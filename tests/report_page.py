@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
 
-from sinoner import measures
+from sinoner import measurements
 from sinoner.records import Annotation, Conversation, Entity, Message, Passage, Reject, Score
 from sinoner.report import data as shown
 
@@ -108,7 +108,7 @@ def full(word: str = "plain") -> shown.ReportData:
         passages=9,
         conversations=3,
         rejects=(shown.RejectGroup(stage=word, unit=word, reason=word, count=1, samples=(reject,)),),
-        hits=measures.RuleHits(changed={word: 2, "types": 1}),
+        hits=measurements.RuleHits(changed={word: 2, "types": 1}),
         inventory=inventory(word),
         **measured(word),
         **examples(word),
@@ -128,8 +128,8 @@ def full(word: str = "plain") -> shown.ReportData:
 
 
 def examples(word: str) -> dict[str, Any]:
-    some = measures.Histogram(width=1, counts=(1, 3, 2))
-    use = measures.ExampleUse(
+    some = measurements.Histogram(width=1, counts=(1, 3, 2))
+    use = measurements.ExampleUse(
         lang=word, benchmark=word, strategy=word, k=2, embedder=word, method=word, recall=0.98, queries=9, pool=8,
         duplicates=1, by_number=(1, 2, 6), below=3, cut=1, cosine=0.5, first=0.6, cosines=some, bm25=21, scores=some,
         used=4, uses=some, half=2, most_used=((word, 5), ("b", 1)), most_used_texts=(word,), shared_types=40,
@@ -138,43 +138,43 @@ def examples(word: str) -> dict[str, Any]:
         passages=9, rejects=((word, 1),), conversations=8, negatives=5, hard=2, shown=7, budget=99, shortened=1,
         dropped=2, too_long=1,
     )  # fmt: skip
-    used = measures.Examples(languages=(use, use))
+    used = measurements.Examples(languages=(use, use))
     return {"use": used, "built": built, "shown": used}
 
 
-def inventory(word: str) -> measures.TypeInventory:
+def inventory(word: str) -> measurements.TypeInventory:
     types = tuple(
-        measures.TypeCount(
+        measurements.TypeCount(
             lang=lang, type=f"{word}{n}", mentions=20 - n, passages=3, examples=(word, "x"), variants=((word, 1),),
             unstable=0.5, others=(word,),
         )
         for lang in (word, "en") for n in range(2)
     )  # fmt: skip
-    return measures.TypeInventory(types=types, before={word: 4}, after={word: 2}, singletons={word: 1})
+    return measurements.TypeInventory(types=types, before={word: 4}, after={word: 2}, singletons={word: 1})
 
 
 def measured(word: str) -> dict[str, Any]:
-    some = measures.Histogram(width=1, counts=(1, 3, 2))
-    pair = measures.PairAgreement(a=word, b="b", passages=4, f1=50, span_f1=60)
-    spans = measures.SpanScore(
+    some = measurements.Histogram(width=1, counts=(1, 3, 2))
+    pair = measurements.PairAgreement(a=word, b="b", passages=4, f1=50, span_f1=60)
+    spans = measurements.SpanScore(
         scheme="strict", gold=4, predicted=4, correct=2, precision=50, recall=50, f1=50, low=40, high=60
     )
-    kind = measures.TypeScore(type=word, gold=4, predicted=4, correct=2, precision=50, recall=50, f1=50)
+    kind = measurements.TypeScore(type=word, gold=4, predicted=4, correct=2, precision=50, recall=50, f1=50)
     return {
-        "shape": measures.Shape(lengths=some, mention_lengths=some, densities=some, entities=some),
-        "agreement": measures.Agreement(
+        "shape": measurements.Shape(lengths=some, mention_lengths=some, densities=some, entities=some),
+        "agreement": measurements.Agreement(
             annotators=(word, "b"), passages=4, left_out=1, characters=90, pairs=(pair,), alpha=0.7, disagreements=2,
-            types=(measures.TypeAgreement(type=word, mentions=4, unanimous=2, f1=50),),
+            types=(measurements.TypeAgreement(type=word, mentions=4, unanimous=2, f1=50),),
         ),
         "gold": (
-            measures.GoldScores(
+            measurements.GoldScores(
                 layer="filtered", gold=word, digest=word, passages=5, scored=3, missing=1, dropped=1, aligned=True,
                 scores=(spans,), types=(kind,),
             ),
         ),
-        "decontamination": measures.Decontamination(
+        "decontamination": measurements.Decontamination(
             checked=9, dropped=1,
-            leaks=(measures.Leak(benchmark=word, digest=word, passages=4, shared_ngram=1, near_duplicate=0, touched=1),),
+            leaks=(measurements.Leak(benchmark=word, digest=word, passages=4, shared_ngram=1, near_duplicate=0, touched=1),),
         ),
         "benchmarks": (shown.BenchmarkCheck(name=word, checked=False),),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from sinoner.errors import InputError
 from sinoner.itset.render import query_conversation, query_conversations
 from sinoner.recognizer import Recognizer
 from sinoner.records import Annotation, Conversation, Entity, Passage
-from sinoner.settings.itset import Mode
+from sinoner.settings.itset_section import Mode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from sinoner import jsonl
+from sinoner import disk
 from sinoner.records import (
     Annotation,
     Conversation,
@@ -82,13 +82,13 @@ REFUSED: list[tuple[type[Record], dict[str, Any], str]] = [
 @pytest.mark.parametrize(("kind", "value"), ACCEPTED, ids=lambda x: getattr(x, "__name__", ""))
 def test_accepted_and_the_same_from_json(kind: type[Record], value: dict[str, Any]) -> None:
     record = msgspec.convert(value, kind)
-    assert jsonl.parse(jsonl.line(record), kind) == record
+    assert disk.parse(disk.line(record), kind) == record
 
 
 @pytest.mark.parametrize(("kind", "value", "says"), REFUSED, ids=lambda x: getattr(x, "__name__", ""))
 def test_refused(kind: type[Record], value: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        jsonl.parse(json.dumps(value).encode(), kind)
+        disk.parse(json.dumps(value).encode(), kind)
 
 
 def test_refused_when_the_program_makes_them() -> None:
@@ -116,7 +116,7 @@ def test_refused_when_the_program_makes_them() -> None:
 @pytest.mark.parametrize(("kind", "value"), ACCEPTED, ids=lambda x: getattr(x, "__name__", ""))
 def test_unknown_fields_are_refused_and_records_are_frozen(kind: type[Record], value: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="unknown field"):
-        jsonl.parse(json.dumps({**value, "more": 1}).encode(), kind)
+        disk.parse(json.dumps({**value, "more": 1}).encode(), kind)
     record = msgspec.convert(value, kind)
     with pytest.raises(AttributeError, match="immutable"):
         setattr(record, next(iter(value)), "x")

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from sinoner.annotate.answer_format import with_outputs
 from sinoner.annotate.asking import Asking
-from sinoner.annotate.engine import LAST, tasks
-from sinoner.annotate.formats import with_outputs
+from sinoner.annotate.by_llm import LAST, tasks
 from sinoner.errors import StoppedError
-from sinoner.llm.batching import Batching
+from sinoner.llm.batch_requests import Batching
 from sinoner.llm.ledger import Done
 from sinoner.llm.meter import Meter
 from sinoner.llm.service import Service

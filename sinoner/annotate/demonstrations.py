@@ -7,7 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from sinoner import jsonl
+from sinoner import disk
 from sinoner.records import Annotation, Lang
 
 # A longer passage says more and costs more; demonstrations are to be short.
@@ -46,7 +46,7 @@ class Demonstrations:
     @property
     def digest(self) -> str:
         """A short hash of the gold passages and their entities."""
-        whole = b"".join(map(jsonl.line, self._gold)).removesuffix(b"\n")
+        whole = b"".join(map(disk.line, self._gold)).removesuffix(b"\n")
         return hashlib.sha256(whole).hexdigest()[:8]
 
     def nearest(self, text: str, lang: Lang) -> Sequence[Annotation]:

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, get_args
 
 from sinoner.annotate.asking import Asking, Output, response_format
 from sinoner.answers import Mentions, parse_mentions, repair_mentions
-from sinoner.llm.errors import CallError, Kind
+from sinoner.llm.failures import CallError, Kind
 from sinoner.llm.request import Heard, Request, make_request, read_reply, request_body
 from sinoner.prompts import extract_prompt
 from sinoner.records import Message, Passage

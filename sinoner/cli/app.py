@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from sinoner.cli import gold as against_gold
-from sinoner.cli import itset, more, quality
+from sinoner.cli import build_it_set, data_quality, standalone
+from sinoner.cli import evaluate_annotations as against_gold
+from sinoner.cli.invocation import VerbCommand, annotate_options, flags_to_overrides, plain_errors, work
 from sinoner.cli.options import (
     Annotations,
     BaseUrl,
@@ -26,7 +27,6 @@ from sinoner.cli.options import (
     Overrides,
     RawTypes,
 )  # fmt: skip
-from sinoner.cli.verbs import VerbCommand, annotate_options, flags_to_overrides, plain_errors, work
 
 app = typer.Typer(
     name="sinoner",
@@ -61,7 +61,7 @@ def run(
 def check(recipe: Input, overrides: Overrides = None) -> None:
     """List all mistakes of a recipe at once; run nothing."""
     with plain_errors():
-        more.check(recipe, overrides or [])
+        standalone.check(recipe, overrides or [])
 
 
 @app.command(cls=VerbCommand)
@@ -184,7 +184,7 @@ def estimate(
     flags = {"llm.model": model, "llm.base_url": base_url, "llm.concurrency": concurrency}
     words = [*_corpus_flags(lang, limit), *flags_to_overrides(flags), *(overrides or [])]
     with plain_errors():
-        more.estimate(corpus, words, out, latency, answer_tokens, json)
+        standalone.estimate(corpus, words, out, latency, answer_tokens, json)
 
 
 @app.command(cls=VerbCommand, name="filter")
@@ -193,7 +193,7 @@ def filter_(given: Input, overrides: Overrides = None, force: Force = False, jso
     work("filter", given, overrides or [], force=force, as_json=json)
 
 
-itset.add_to(app)
+build_it_set.add_to(app)
 
 
 @app.command(cls=VerbCommand)
@@ -265,7 +265,7 @@ def report(given: Annotated[str, typer.Argument(metavar="RUN", help="run folder"
     work("report", given, [])
 
 
-quality.add_to(app)
+data_quality.add_to(app)
 
 
 @app.command()
@@ -279,14 +279,14 @@ def predict(
 ) -> None:
     """Extract entities with a tuned model: JSON lines on stdout."""
     with plain_errors():
-        more.predict(model, text, types, base)
+        standalone.predict(model, text, types, base)
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
     """Say what is installed, what is missing and how to get it."""
     with plain_errors():
-        more.doctor(json)
+        standalone.doctor(json)
 
 
 benchmarks = typer.Typer(
@@ -299,7 +299,7 @@ app.add_typer(benchmarks, name="benchmarks")
 def benchmarks_list(json: Json = False) -> None:
     """List the benchmarks that can be fetched, with language, licence and whether they are here."""
     with plain_errors():
-        more.list_benchmarks(json)
+        standalone.list_benchmarks(json)
 
 
 @benchmarks.command("fetch")
@@ -308,7 +308,7 @@ def benchmarks_fetch(
 ) -> None:
     """Download benchmarks from their sources and convert them to gold JSONL."""
     with plain_errors():
-        more.fetch_benchmarks(names)
+        standalone.fetch_benchmarks(names)
 
 
 @benchmarks.command("convert")
@@ -323,7 +323,7 @@ def benchmarks_convert(
 ) -> None:
     """Convert a file of native annotations to gold JSONL."""
     with plain_errors():
-        more.convert_benchmark(source, target, format, lang, labels)
+        standalone.convert_benchmark(source, target, format, lang, labels)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sinoner.answers import parse_surfaces, repair_by_type
 from sinoner.itset.render import query_id
 from sinoner.records import Conversation, Prediction
-from sinoner.settings.itset import OBJECT_MODES, Mode
+from sinoner.settings.itset_section import OBJECT_MODES, Mode
 from sinoner.text.fold import fold
 
 # How many tokens an object of all types may have, in lists of one type. On gold with 5 or 6 types the longest

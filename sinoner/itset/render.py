@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sinoner.prompts import conversation_prompt, questions_prompt
 from sinoner.records import Annotation, Conversation, Entity, Lang, Message, Passage
-from sinoner.settings.itset import OBJECT_MODES, Mode, Style
+from sinoner.settings.itset_section import OBJECT_MODES, Mode, Style
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 _quoted = (

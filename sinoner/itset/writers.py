@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from sinoner import jsonl
-from sinoner.itset import encoders, export
-from sinoner.itset.build import Built
+from sinoner import disk
+from sinoner.itset import export, span_formats
+from sinoner.itset.conversations import Built
 from sinoner.parquet import ConversationTable
 from sinoner.records import Conversation
-from sinoner.settings.itset import Format
+from sinoner.settings.itset_section import Format
 
 # What each format's file is called, after the name of the part.
 ENDINGS: dict[Format, str] = {
@@ -44,7 +44,7 @@ def piece(passages: Iterable[Built], formats: Iterable[Format]) -> Piece:
     """What these passages add to the files of these formats; at least one passage must have a conversation."""
     built = list(passages)
     conversations = [c for b in built for c in b.conversations]
-    waist = b"".join(map(jsonl.line, conversations))
+    waist = b"".join(map(disk.line, conversations))
     made: dict[Format, bytes] = {}
     left_out = 0
     for form in formats:
@@ -55,11 +55,11 @@ def piece(passages: Iterable[Built], formats: Iterable[Format]) -> Piece:
         elif form == "parquet":
             made[form] = waist
         elif form == "gliner":
-            rows = [encoders.gliner(b.annotation) for b in built]
+            rows = [span_formats.gliner(b.annotation) for b in built]
             left_out = sum(row.left_out for row in rows)
-            made[form] = export.ELEMENTS.join(map(encoders.gliner_json, rows))
+            made[form] = export.ELEMENTS.join(map(span_formats.gliner_json, rows))
         else:
-            made[form] = b"".join(encoders.span_json(b.annotation) for b in built)
+            made[form] = b"".join(span_formats.span_json(b.annotation) for b in built)
     return Piece(waist, made, left_out)
 
 
@@ -101,7 +101,7 @@ class _Table:
         self._table = ConversationTable()
 
     def add(self, piece: bytes) -> bytes:
-        return b"".join(map(self._table.add, jsonl.parse_lines(piece, Conversation)))
+        return b"".join(map(self._table.add, disk.parse_lines(piece, Conversation)))
 
     def end(self) -> bytes:
         return self._table.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sinoner.llm.errors import Kind
+from sinoner.llm.failures import Kind
 from sinoner.llm.request import Reply
 
 

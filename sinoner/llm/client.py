@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from sinoner import __version__
 from sinoner.errors import EndpointError
-from sinoner.llm.errors import CallError, classify, retry_after
+from sinoner.llm.failures import CallError, classify, retry_after
 from sinoner.llm.keys import address, proxy, read_key, secrets, with_path
 from sinoner.llm.request import Request, message_of
 from sinoner.settings import EndpointSettings, LlmSettings

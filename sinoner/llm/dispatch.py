@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from sinoner.errors import SinonerError, StoppedError
 from sinoner.llm.attempt import Attempt, answered
 from sinoner.llm.costs import Account
-from sinoner.llm.errors import RETRY, STOP, CallError, Kind
-from sinoner.llm.lanes import Job, Lane, Sent, Task, Words, back_off, choose, failure_of, unusable
+from sinoner.llm.endpoints import Job, Lane, Sent, Task, Words, back_off, choose, failure_of, unusable
+from sinoner.llm.failures import RETRY, STOP, CallError, Kind
 from sinoner.llm.ledger import Done, Ledger
 from sinoner.llm.meter import Meter
 from sinoner.llm.request import Heard, Request
-from sinoner.llm.waiting import Waiting
+from sinoner.llm.waiting_tasks import Waiting
 from sinoner.settings import LlmSettings
 
 # Tasks that the ledger answers to their end are taken this many at a time, so that answers from the network get a turn.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sinoner.llm.errors import CallError, error_in_body
+from sinoner.llm.failures import CallError, error_in_body
 from sinoner.llm.request import Reply, Request, make_request, message_of, token_count
 
 if TYPE_CHECKING:

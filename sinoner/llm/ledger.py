@@ -18,8 +18,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sinoner.errors import InputError
 from sinoner.llm.attempt import Attempt, Spent
+from sinoner.llm.ledger_tables import SCHEMA, SCHEMA_VERSION, explained
 from sinoner.llm.request import Heard, Request
-from sinoner.llm.schema import SCHEMA, SCHEMA_VERSION, explained
 
 T = TypeVar("T")
 

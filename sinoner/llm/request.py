@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sinoner.llm.errors import CallError, Kind, error_in_body
+from sinoner.llm.failures import CallError, Kind, error_in_body
 from sinoner.records import Message
 from sinoner.settings import LlmSettings
 

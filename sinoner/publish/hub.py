@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import yaml
 
-from sinoner import jsonl
+from sinoner import disk
 from sinoner.errors import EndpointError, InputError, StoppedError
 from sinoner.parquet import ROWS, conversation_row, conversation_schema
 from sinoner.publish import card as cards
@@ -60,7 +60,7 @@ def write_dataset(
         rows = (_annotation_row(a) for a in annotations or ())
         _write_parquet(part / cards.ANNOTATIONS, cards.ANNOTATIONS_SPLIT, rows, _features("annotation"))
         _check_configs(part, card)
-        jsonl.write_text(part / "README.md", card)
+        disk.write_text(part / "README.md", card)
 
 
 def write_model(folder: Path, adapter: Path, card: str, base_model: str) -> None:
@@ -89,10 +89,10 @@ def write_model(folder: Path, adapter: Path, card: str, base_model: str) -> None
         for name in (*_REQUIRED, *_OPTIONAL):
             source = adapter / name
             if name in ("adapter_config.json", "tokenizer_config.json") and source.is_file():
-                jsonl.write_json(part / name, _without_paths(_read_object(source), base_model))
+                disk.write_json(part / name, _without_paths(_read_object(source), base_model))
             elif source.is_file():
                 shutil.copyfile(source, part / name)
-        jsonl.write_text(part / "README.md", card)
+        disk.write_text(part / "README.md", card)
 
 
 def upload(folder: Path, repo: str, kind: Kind, private: bool) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sinoner.measures import TypeCount
+from sinoner.measurements import TypeCount
 from sinoner.quality import wordlists
-from sinoner.quality.entities import is_sentence
+from sinoner.quality.entity_rules import is_sentence
 from sinoner.quality.synonyms import TypeMap, key, table
 from sinoner.quality.types import EXAMPLES
 from sinoner.records import Facts

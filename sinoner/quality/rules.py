@@ -13,9 +13,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from sinoner.quality.boundaries import cut_words
-from sinoner.quality.entities import judges
+from sinoner.quality.entity_rules import judges
 from sinoner.quality.overlap import without_overlap
-from sinoner.quality.passages import PASSAGE_RULES
+from sinoner.quality.passage_rules import PASSAGE_RULES
 from sinoner.quality.personal import Found, find, masked
 from sinoner.records import Annotation, Entity, Reject
 from sinoner.settings import RULE_NAMES, FilterSettings, RuleName

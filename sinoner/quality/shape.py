@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sinoner.measures import Histogram, Shape
+from sinoner.measurements import Histogram, Shape
 from sinoner.records import Annotation
 
 # Bins: width and number. What lies above the last bin counts in it.

@@ -6,7 +6,7 @@ from collections import Counter
 from heapq import nsmallest
 from zlib import crc32
 
-from sinoner.measures import TypeCount, TypeInventory
+from sinoner.measurements import TypeCount, TypeInventory
 from sinoner.quality.synonyms import TypeMap, synonyms
 from sinoner.records import Annotation
 

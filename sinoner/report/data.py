@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sinoner.measures import (
+from sinoner.measurements import (
     Agreement,
     Decontamination,
     Examples,

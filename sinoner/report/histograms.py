@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from sinoner.measures import Histogram, Shape
-from sinoner.report import svg, words
+from sinoner.measurements import Histogram, Shape
+from sinoner.report import labels, svg
 from sinoner.report.svg import Pair, ticks
 
 WIDTH = 360  # units of the view box: two of them stand side by side
@@ -26,7 +26,7 @@ class Chart(NamedTuple):
 def charts(shape: Shape | None) -> list[Chart]:
     """The histograms of a run that have something to show."""
     made = []
-    for name, (title, axis) in words.SHAPE.items() if shape is not None else ():
+    for name, (title, axis) in labels.SHAPE.items() if shape is not None else ():
         counted: Histogram = getattr(shape, name)
         if drawn := histogram(counted, title, axis):
             made.append(Chart(title, drawn, median(counted)))

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from sinoner.records import Facts, Score
-from sinoner.report import examples, histograms, inventory, passages, plots, quality, words
+from sinoner.report import example_tables, highlight, histograms, inventory, labels, plots, quality_tables
 from sinoner.report.data import ReportData, headline
 from sinoner.report.funnel import funnel
 from sinoner.report.svg import PICTURES
@@ -74,26 +74,26 @@ def render(data: ReportData) -> str:
         types=table,
         type_data=own(table.data),
         inventory=inventory,
-        rejects=quality.reject_rows(data),
+        rejects=quality_tables.reject_rows(data),
         changes=sorted(((n, c) for n, c in data.hits.changed.items() if c), key=lambda x: (-x[1], x[0])),
-        quality=quality,
-        leaks=quality.leaks(data),
+        quality=quality_tables,
+        leaks=quality_tables.leaks(data),
         unchecked={b.name for b in data.benchmarks if not b.checked},
         shape=[(c.title, own(c.drawn), c.median) for c in histograms.charts(data.shape)],
-        examples=examples,
-        example_charts=[(c.title, own(c.drawn), c.median) for c in examples.charts(data.use)]
+        examples=example_tables,
+        example_charts=[(c.title, own(c.drawn), c.median) for c in example_tables.charts(data.use)]
         if data.use
         else [],
-        unmeasured=[words.UNMEASURED[name] for name in words.UNMEASURED if not getattr(data, name)],
-        colours=passages.colours(data.annotations),
-        passages=passages,
+        unmeasured=[labels.UNMEASURED[name] for name in labels.UNMEASURED if not getattr(data, name)],
+        colours=highlight.colours(data.annotations),
+        passages=highlight,
         loss=loss_words(data),
         loss_chart=own(plots.loss_curve(data.losses, data.validation_losses)),
         score_chart=own(plots.score_bars([score for group in groups for score in group.scores])),
         gold_chart=own(plots.gold_bars(data.gold)),
         script=own(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        words=words,
+        words=labels,
         clip_at=CLIP,
     )
     return page + "\n"
@@ -101,7 +101,7 @@ def render(data: ReportData) -> str:
 
 def score_groups(scores: Sequence[Score]) -> list[ScoreGroup]:
     """The scores by benchmark, as they first occur."""
-    rank = {name: i for i, name in enumerate(words.MODELS)}
+    rank = {name: i for i, name in enumerate(labels.MODELS)}
     groups = []
     for benchmark in dict.fromkeys(s.benchmark for s in scores):
         rows = sorted(

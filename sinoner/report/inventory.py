@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sinoner.measures import TypeCount, TypeInventory
+from sinoner.measurements import TypeCount, TypeInventory
 from sinoner.records import Facts
-from sinoner.report import words
+from sinoner.report import labels
 from sinoner.report.svg import PICTURES
 from sinoner.text.clip import clip
 
@@ -85,10 +85,10 @@ def table(inventory: TypeInventory) -> Table:
                 break
             rows.append(embedded)
         groups.append(_group(lang, types, inventory, len(rows) - start))
-    labels = [words.LANGUAGES.get(lang, (_readable(lang, _NAME),) * 2) for lang in by_lang]
+    languages = [labels.LANGUAGES.get(lang, (_readable(lang, _NAME),) * 2) for lang in by_lang]
     data = {
         "columns": columns,
-        "langs": labels,
+        "langs": languages,
         "unstable": UNSTABLE,
         "most": max((g.most for g in groups), default=1),
         "rows": rows,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from sinoner.measures import GoldScores
+from sinoner.measurements import GoldScores
 from sinoner.records import Score
-from sinoner.report import svg, words
+from sinoner.report import labels, svg
 from sinoner.report.svg import WIDTH, Pair, ticks
 from sinoner.text.clip import clip
 
@@ -84,8 +84,8 @@ def score_bars(scores: Sequence[Score]) -> str:
     """
     groups: dict[str, list[Bar]] = {}
     for score in scores:
-        kind = score.model if score.model in words.MODELS else "other"
-        english, chinese = words.MODELS.get(score.model, (clip(score.model, 14),) * 2)
+        kind = score.model if score.model in labels.MODELS else "other"
+        english, chinese = labels.MODELS.get(score.model, (clip(score.model, 14),) * 2)
         more = (" + examples", " + 示例") if score.examples else ("", "")
         bar = Bar(
             (english + more[0], chinese + more[1]),
@@ -112,10 +112,10 @@ def gold_bars(layers: Sequence[GoldScores]) -> str:
     """
     shades = {"annotations": "base", "filtered": "tuned", "verified": "other"}
     groups = []
-    for scheme, label in words.SCHEMES.items():
+    for scheme, label in labels.SCHEMES.items():
         found = [(g.layer, s) for g in layers for s in g.scores if s.scheme == scheme]
         if found:
-            groups.append((label, [Bar(words.LAYERS[n], shades[n], s.f1, s.low, s.high) for n, s in found]))
+            groups.append((label, [Bar(labels.LAYERS[n], shades[n], s.f1, s.low, s.high) for n, s in found]))
     return bars(groups, ("F1 against gold, in percent", "与标准标注相比的 F1（百分比）"))
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sinoner.records import Neighbours, document_of
-from sinoner.retrieve import choose
-from sinoner.retrieve.choose import Candidates, Chosen, Entry
+from sinoner.retrieve import select
 from sinoner.retrieve.nearest import Found, nearest
+from sinoner.retrieve.select import Candidates, Chosen, Entry
 from sinoner.settings import RetrieveSettings
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class _Search:
             if self._bm25 is not None:
                 self._score(some, candidates)
             for i, mine in zip(some, candidates, strict=True):
-                yield choose.choose(self._queries[i], mine, self._pool.entries, self._settings, seed)
+                yield select.choose(self._queries[i], mine, self._pool.entries, self._settings, seed)
 
     def _candidates(self, i: int) -> Candidates:
         rows, cosine = self._wider.get(i) or (self.found.rows[i], self.found.scores[i])

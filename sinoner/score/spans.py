@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, get_args
 
-from sinoner.measures import Scheme, SpanScore, TypeScore
+from sinoner.measurements import Scheme, SpanScore, TypeScore
 from sinoner.records import Entity
 from sinoner.score.bootstrap import intervals
 from sinoner.score.f1 import percent

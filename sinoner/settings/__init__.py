@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from sinoner.settings.filter import RULE_NAMES, STOP_TYPES, FilterSettings, RuleName
-from sinoner.settings.itset import ItSetSettings, Mode
-from sinoner.settings.llm import EndpointSettings, LlmSettings
-from sinoner.settings.retrieve import RetrieveSettings, Strategy
+from sinoner.settings.filter_section import RULE_NAMES, STOP_TYPES, FilterSettings, RuleName
+from sinoner.settings.itset_section import ItSetSettings, Mode
+from sinoner.settings.llm_section import EndpointSettings, LlmSettings
+from sinoner.settings.retrieve_section import RetrieveSettings, Strategy
 from sinoner.settings.section import Section, listed, named
 
 __all__ = [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sinoner import jsonl, models
+from sinoner import disk, models
 from sinoner.chat import encode
 from sinoner.errors import InputError, MissingExtraError
 from sinoner.records import Conversation, Reject
@@ -192,7 +192,7 @@ def _save(trainer: Any, tokenizer: Any, base: str, adapter: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     trainer.model.save_pretrained(str(part))
     config = json.loads((part / "adapter_config.json").read_text(encoding="utf-8"))
-    jsonl.write_json(part / "adapter_config.json", {**config, "base_model_name_or_path": base})
+    disk.write_json(part / "adapter_config.json", {**config, "base_model_name_or_path": base})
     tokenizer.save_pretrained(str(part))
     shutil.rmtree(adapter, ignore_errors=True)
     os.replace(part, adapter)

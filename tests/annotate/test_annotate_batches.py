@@ -15,11 +15,11 @@ from asking import ENVIRON, Annotating, command, end, held, numbered, passage
 from chat_server import ChatServer
 from fault_server import FaultServer
 
-from sinoner import jsonl
+from sinoner import disk
 from sinoner.annotate.asking import Asking
 from sinoner.annotate.batches import collect_in_batches
 from sinoner.errors import EndpointError, InputError, StoppedError
-from sinoner.llm.batch import in_chunks
+from sinoner.llm.batch_api import in_chunks
 from sinoner.llm.client import Client, clients
 from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger
@@ -101,7 +101,7 @@ def online(server: FaultServer, folder: Path, passages, **settings: object) -> b
 
 
 def written(work: Annotating, passages) -> bytes:
-    return b"".join(jsonl.line(x) for x in work.run(passages))
+    return b"".join(disk.line(x) for x in work.run(passages))
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -404,9 +404,9 @@ def test_a_kill_between_two_commits_of_one_batch_takes_and_counts_nothing_twice(
     server, tmp_path, monkeypatch
 ):
     work = InBatches(server.url, tmp_path)
-    monkeypatch.setattr("sinoner.llm.batch._TOGETHER", 4)
+    monkeypatch.setattr("sinoner.llm.batch_api._TOGETHER", 4)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("sinoner.llm.batching.in_chunks", first_only)
+        patch.setattr("sinoner.llm.batch_requests.in_chunks", first_only)
         work.collect(numbered(10))
     assert held(tmp_path) == 4
     assert len(work.run(numbered(10))) == 10
@@ -491,7 +491,7 @@ def test_what_is_on_its_way_counts_against_the_budget_of_the_next_process(server
 
 def start(server: FaultServer, folder: Path, *more: str, count: int = 30) -> subprocess.Popen[str]:
     source = folder / "corpus.jsonl"
-    jsonl.write_rows(source, ({"text": f"王明在第{n}街，上海。"} for n in range(count)))
+    disk.write_rows(source, ({"text": f"王明在第{n}街，上海。"} for n in range(count)))
     return command(server, source, folder / "run", "--mode", "batch", "annotate.batch_poll=0.1", *more)
 
 
@@ -530,7 +530,7 @@ def test_a_kill_while_waiting_submits_nothing_twice(server, tmp_path):
     assert "may have been paid" not in complaints  # a batch goes on without us
     assert len(batches(server)) == 2
     assert (server.stats()["paid"], server.stats()["calls"]) == (30, 0)
-    annotations = list(jsonl.read_records(tmp_path / "run" / "annotations.jsonl", Annotation))
+    annotations = list(disk.read_records(tmp_path / "run" / "annotations.jsonl", Annotation))
     assert [a.passage.text for a in annotations] == [f"王明在第{n}街，上海。" for n in range(30)]
     assert leftovers(tmp_path / "run") == []
     assert not list(tmp_path.rglob("*.part"))

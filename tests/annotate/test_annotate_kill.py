@@ -18,8 +18,8 @@ from asking import Annotating, command
 from asking import end as ended
 from fault_server import FaultServer
 
-from sinoner import jsonl
-from sinoner.annotate.engine import NOT_ASKED
+from sinoner import disk
+from sinoner.annotate.by_llm import NOT_ASKED
 from sinoner.records import Annotation, Passage
 
 COUNT, IN_FLIGHT, KILLS = 2_000, 32, 30
@@ -41,7 +41,7 @@ class Found(NamedTuple):
 
 def corpus(folder: Path, count: int) -> Path:
     path = folder / "corpus.jsonl"
-    jsonl.write_rows(path, ({"text": f"王明在第{n}街，上海。"} for n in range(count)))
+    disk.write_rows(path, ({"text": f"王明在第{n}街，上海。"} for n in range(count)))
     return path
 
 
@@ -73,7 +73,7 @@ def look(run: Path, server: FaultServer, scratch: Path) -> Found:
         (lost,) = db.execute("SELECT COUNT(*) FROM attempts WHERE error = 'lost'").fetchone()
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
-    passages = jsonl.read_records(run / "passages.jsonl", Passage)
+    passages = disk.read_records(run / "passages.jsonl", Passage)
     outcomes = [r.outcome for r in Annotating(server.url, scratch, name="x").readings(passages)]
     counts = Counter(
         "done" if isinstance(x, Annotation) else "waiting" if x.reason == NOT_ASKED else f"failed: {x}"
@@ -136,7 +136,7 @@ def test_thirty_kills_lose_nothing_and_the_annotations_are_those_of_a_whole_run(
     assert f"annotate: {COUNT} done, 0 failed, 0 waiting" in complaints
     annotations = (run / "annotations.jsonl").read_bytes()
     assert annotations == whole(tmp_path / "whole", source)
-    texts = [a.passage.text for a in jsonl.read_records(run / "annotations.jsonl", Annotation)]
+    texts = [a.passage.text for a in disk.read_records(run / "annotations.jsonl", Annotation)]
     assert texts == [f"王明在第{n}街，上海。" for n in range(COUNT)]
     assert not parts(tmp_path)
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from asking import Annotating, Verifying
 
-from sinoner.annotate.verify import BetterTypes
+from sinoner.annotate.judge import BetterTypes
 from sinoner.llm.ledger import Ledger
 from sinoner.records import Annotation, Entity, Passage, Reject
 

@@ -15,7 +15,7 @@ import pytest
 from chat_server import ChatServer, answer, filtered, server_error
 from test_cli_annotate import GOOD, TEXTS, Job, ok, stopped
 
-from sinoner.pipeline import progress
+from sinoner.run import screen
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def recipe(job: Job, text: str) -> Path:
 
 
 def test_away_from_a_terminal_the_run_says_plain_lines(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_EVERY", 0.3)
+    monkeypatch.setattr(screen, "_EVERY", 0.3)
     job.server.default = answer("[]", wait=0.2)
     job.server.script = {TEXTS[0]: (filtered(),)}
     said = ok(job("--concurrency", "1"))

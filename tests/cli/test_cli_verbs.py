@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sinoner.cli.app import app
-from sinoner.pipeline.manifest import Manifest
+from sinoner.run.manifest import Manifest
 
 VERBS = (
     "run", "check", "chunk", "estimate", "annotate", "filter", "build-it-set", "finetune", "evaluate", "publish",

@@ -22,7 +22,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sinoner import jsonl
+from sinoner import disk
 from sinoner.corpus.read import read
 from sinoner.corpus.rows import parse_hub_path
 from sinoner.errors import InputError
@@ -66,7 +66,7 @@ def only_reject(path: Path, **more: Any) -> Reject:
     assert len(documents) == 1
     assert len(rejects) == 1
     assert rejects[0].stage == "chunk"
-    assert jsonl.parse(jsonl.line(rejects[0]), Reject) == rejects[0]
+    assert disk.parse(disk.line(rejects[0]), Reject) == rejects[0]
     return rejects[0]
 
 
@@ -806,7 +806,7 @@ def test_any_bytes_give_records_or_one_clear_line(tmp_path: Path, data: bytes, n
         if str(path) not in str(error) or "\n" in str(error):
             raise
     for item in found:
-        assert jsonl.parse(jsonl.line(item), type(item)) == item
+        assert disk.parse(disk.line(item), type(item)) == item
 
 
 def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
@@ -816,7 +816,7 @@ def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
             file.write(f"{NEWS}\n\0\n".encode())
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
-    written = [json.loads(jsonl.line(item)) for item in items(tmp_path)]
+    written = [json.loads(disk.line(item)) for item in items(tmp_path)]
     assert [item["id"] for item in written] == ["\ufffd:1", "\ufffd.txt:2"]
 
 

@@ -7,7 +7,7 @@ import conversation_rows as plain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner import jsonl
+from sinoner import disk
 from sinoner.itset.export import dataset_info, messages, sharegpt
 from sinoner.itset.writers import frame
 from sinoner.records import Conversation, Message
@@ -99,7 +99,7 @@ def test_dataset_info() -> None:
 
 def test_the_index_leads_to_alternating_turns(tmp_path: Path) -> None:
     """Read as LLaMA-Factory reads: index, file, columns, tags; user on odd places, assistant on even ones."""
-    jsonl.write_json(tmp_path / "dataset_info.json", dataset_info("x", [("train", "train.json")]))
+    disk.write_json(tmp_path / "dataset_info.json", dataset_info("x", [("train", "train.json")]))
     (tmp_path / "train.json").write_bytes(sharegpt_file([conversation(i) for i in range(3)]))
     entry = json.loads((tmp_path / "dataset_info.json").read_text(encoding="utf-8"))["x"]
     rows = json.loads((tmp_path / entry["file_name"]).read_text(encoding="utf-8"))

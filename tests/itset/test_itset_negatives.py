@@ -17,7 +17,7 @@ from sinoner.itset.negatives import (
 )
 from sinoner.records import Annotation, Entity, Passage
 from sinoner.settings import ItSetSettings
-from sinoner.settings.itset import MISC_TYPES
+from sinoner.settings.itset_section import MISC_TYPES
 
 FREQUENCY = {"人名": 50, "地点": 30, "组织": 15, "产品": 4, "疾病": 1}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sinoner.itset.predictions import Predicted, answer_limit, predictions
 from sinoner.itset.render import conversations, query_conversations
 from sinoner.records import Annotation, Conversation, Entity, Passage, Prediction
-from sinoner.settings.itset import Mode, Style
+from sinoner.settings.itset_section import Mode, Style
 from sinoner.text.ground import occurrences
 
 PASSAGE = Passage(id="星#0", text="林晓在上海。", source="s", lang="zh")

@@ -22,7 +22,7 @@ from sinoner.itset.render import (
 from sinoner.itset.writers import frame
 from sinoner.records import Annotation, Conversation, Entity, Lang, Passage
 from sinoner.score.f1 import query_counts, reference_parse
-from sinoner.settings.itset import Mode, Style
+from sinoner.settings.itset_section import Mode, Style
 from sinoner.text.ground import occurrences
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

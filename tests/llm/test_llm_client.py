@@ -29,7 +29,7 @@ from chat_server import (
 
 from sinoner.errors import EndpointError
 from sinoner.llm.client import Answer, Client, clients, identity
-from sinoner.llm.errors import CallError
+from sinoner.llm.failures import CallError
 from sinoner.llm.request import Request, make_request, read_reply, request_body
 from sinoner.records import Message
 from sinoner.settings import EndpointSettings, LlmSettings

@@ -22,8 +22,8 @@ from sinoner.llm.budget import Budget
 from sinoner.llm.client import Answer
 from sinoner.llm.costs import Account, Costs
 from sinoner.llm.dispatch import Dispatcher, Hooks
-from sinoner.llm.errors import CallError
-from sinoner.llm.lanes import Lane
+from sinoner.llm.endpoints import Lane
+from sinoner.llm.failures import CallError
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.limiter import Limiter, Rates
 from sinoner.llm.meter import Meter

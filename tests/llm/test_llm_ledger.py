@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sinoner.errors import InputError, StoppedError
 from sinoner.llm.attempt import Attempt, Spent, answered
-from sinoner.llm.batchbook import BatchBook
+from sinoner.llm.batch_records import BatchBook
 from sinoner.llm.ledger import Done, Ledger
 from sinoner.llm.request import Heard, Request, make_request, read_reply
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sinoner.llm import request as module
-from sinoner.llm.errors import RETRY, STOP, CallError
+from sinoner.llm.failures import RETRY, STOP, CallError
 from sinoner.llm.request import Reply, make_request, message_of, read_reply, request_body
 from sinoner.records import Message
 from sinoner.settings import LlmSettings

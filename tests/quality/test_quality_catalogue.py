@@ -8,7 +8,7 @@ from sinoner.quality.catalogue import CATALOGUE, Example, RuleEntry
 from sinoner.quality.duplicates import Duplicates
 from sinoner.quality.rules import clean
 from sinoner.records import Annotation, Entity, Passage
-from sinoner.report.words import CHANGES, REASONS
+from sinoner.report.labels import CHANGES, REASONS
 from sinoner.settings import RULE_NAMES, FilterSettings
 from sinoner.text.ground import occurrences
 

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.measures import Histogram
+from sinoner.measurements import Histogram
 from sinoner.quality.shape import ShapeCounter
 from sinoner.records import Annotation, Entity, Passage
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner import jsonl
-from sinoner.measures import TypeCount
+from sinoner import disk
+from sinoner.measurements import TypeCount
 from sinoner.quality.proposals import Merge, propose, says_nothing
 from sinoner.quality.rules import type_frequency
 from sinoner.quality.synonyms import key, table
@@ -169,7 +169,7 @@ def test_apply_renames_and_remembers_what_was_said() -> None:
             ("人名", "human"),
         ]
         assert renamed.entities[1] is given_.entities[1]
-        assert jsonl.parse(jsonl.line(renamed), Annotation) == renamed
+        assert disk.parse(disk.line(renamed), Annotation) == renamed
 
 
 def test_apply_gives_back_the_same_object_when_nothing_changes() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_page import Page
 
-from sinoner.measures import Histogram, Shape
+from sinoner.measurements import Histogram, Shape
 from sinoner.report import histograms
 from sinoner.report.histograms import charts, histogram, median, short
 

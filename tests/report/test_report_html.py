@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from report_page import HOSTILE, SCRIPT, Page, annotation, full, score
 
-from sinoner import measures
+from sinoner import measurements
 from sinoner.records import Annotation, Entity, Passage, Reject
 from sinoner.report import data as shown
-from sinoner.report import html, passages, plots, svg, words
+from sinoner.report import highlight, html, labels, plots, svg
 from sinoner.text.clip import clip
 
 
@@ -97,12 +97,12 @@ def test_offsets_count_code_points() -> None:
         ("蘋果", "商品", text.index("蘋")),
     )
     page = Page(html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,))))
-    assert [s.text for s in passages.segments(a) if s.tags] == ["𠮷田小姐", "臺北", "蘋果"]
+    assert [s.text for s in highlight.segments(a) if s.tags] == ["𠮷田小姐", "臺北", "蘋果"]
     assert page.directly("mark", ("p", "text")) == ["𠮷田小姐", "臺北", "蘋果"]
     assert "".join(page.text("p", "text", without="tag")) == text
 
 
-def nesting(pieces: tuple[passages.Segment, ...]) -> list[object]:
+def nesting(pieces: tuple[highlight.Segment, ...]) -> list[object]:
     """The segments as nested lists of texts; a mention is a pair of its types and what it holds."""
     return [
         ("/".join(t.type for t in p.tags), nesting(p.parts) or p.text) if p.tags else p.text for p in pieces
@@ -114,8 +114,8 @@ def test_nested_mentions_are_marked_inside_each_other() -> None:
         "上海复旦大学图书馆", ("复旦大学", "组织", 2), ("上海复旦大学", "学校", 0), ("上海", "地点", 0)
     )
     inner = [("地点", "上海"), ("组织", "复旦大学")]
-    assert nesting(passages.segments(a)) == [("学校", inner), "图书馆"]
-    assert passages.crossing(a) == []
+    assert nesting(highlight.segments(a)) == [("学校", inner), "图书馆"]
+    assert highlight.crossing(a) == []
     page = Page(html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,))))
     inside = [path for path, t in page.texts if t in ("上海", "复旦大学") and ("p", "text") in path]
     assert [[name for name, _ in path].count("mark") for path in inside] == [2, 2]
@@ -124,16 +124,16 @@ def test_nested_mentions_are_marked_inside_each_other() -> None:
 
 def test_of_crossing_mentions_the_first_is_marked_and_the_other_listed_below() -> None:
     a = annotation("南京市长江大桥", ("南京市长", "职务", 0), ("市长江大桥", "地点", 2), ("南京", "地点", 0))
-    assert nesting(passages.segments(a)) == [("职务", [("地点", "南京"), "市长"]), "江大桥"]
-    assert [s.text for s in passages.crossing(a)] == ["市长江大桥"]
+    assert nesting(highlight.segments(a)) == [("职务", [("地点", "南京"), "市长"]), "江大桥"]
+    assert [s.text for s in highlight.crossing(a)] == ["市长江大桥"]
     page = Page(html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,))))
     assert page.directly("mark", ("p", "covered")) == ["市长江大桥"]
 
 
 def test_a_mention_with_two_types_shows_both_and_touching_mentions_stay_apart() -> None:
     a = annotation("鲁迅绍兴人", ("鲁迅", "人物", 0), ("鲁迅", "作家", 0), ("绍兴", "地点", 2))
-    assert nesting(passages.segments(a)) == [("人物/作家", "鲁迅"), ("地点", "绍兴"), "人"]
-    assert passages.crossing(a) == []
+    assert nesting(highlight.segments(a)) == [("人物/作家", "鲁迅"), ("地点", "绍兴"), "人"]
+    assert highlight.crossing(a) == []
 
 
 def test_a_merged_type_names_what_the_annotator_called_it() -> None:
@@ -143,14 +143,14 @@ def test_a_merged_type_names_what_the_annotator_called_it() -> None:
         Entity(surface="北京", type="地点", starts=(3,), original_type="地点"),
     )
     a = Annotation(passage=passage, entities=entities, by="m")
-    assert [t.original for s in passages.segments(a) for t in s.tags] == [("企业",), ()]
+    assert [t.original for s in highlight.segments(a) for t in s.tags] == [("企业",), ()]
     page = Page(html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,))))
     assert [t.strip() for t in page.text("span", "was")] == ["← 企业"]
 
 
 def test_mentions_nested_too_deep_for_the_eye_are_listed() -> None:
     a = annotation("a" * 12, *(("a" * n, f"t{n}", 0) for n in range(1, 13)))
-    assert len(passages.crossing(a)) == 12 - passages.DEPTH
+    assert len(highlight.crossing(a)) == 12 - highlight.DEPTH
     assert html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,)))
 
 
@@ -160,9 +160,9 @@ def test_segments_rejoin_to_the_passage_and_no_mention_is_lost(data: st.DataObje
     text = data.draw(st.text(alphabet="ab<>&'\"中𠮷👍🏽\n ", min_size=1, max_size=30))
     ranges = data.draw(st.lists(st.tuples(st.integers(0, len(text) - 1), st.integers(1, 8)), max_size=8))
     a = annotation(text, *((text[i : i + n], f"t{k % 3}", i) for k, (i, n) in enumerate(ranges)))
-    pieces = passages.segments(a)
+    pieces = highlight.segments(a)
     assert "".join(p.text for p in pieces) == text
-    found: list[passages.Segment] = list(passages.crossing(a))
+    found: list[highlight.Segment] = list(highlight.crossing(a))
     waiting = list(pieces)
     while waiting:
         piece = waiting.pop()
@@ -170,7 +170,7 @@ def test_segments_rejoin_to_the_passage_and_no_mention_is_lost(data: st.DataObje
         waiting.extend(piece.parts)
         found += [piece] if piece.tags else []
     told = {(p.text, p.tags) for p in found}
-    assert told == {(text[s:e], tags) for (s, e), tags in passages.spans(a).items()}
+    assert told == {(text[s:e], tags) for (s, e), tags in highlight.spans(a).items()}
 
 
 def test_control_characters_become_visible_pictures() -> None:
@@ -201,13 +201,13 @@ def test_every_label_has_both_languages() -> None:
 
 
 def test_an_annotation_without_entities_and_a_type_without_mentions() -> None:
-    row = measures.TypeCount(lang="zh", type="人物", mentions=0, passages=0)
+    row = measurements.TypeCount(lang="zh", type="人物", mentions=0, passages=0)
     data = shown.ReportData(
         name="n",
         version="1",
         created="c",
         annotations=(annotation("雨停了。"),),
-        inventory=measures.TypeInventory(types=(row,)),
+        inventory=measurements.TypeInventory(types=(row,)),
     )
     page = Page(html.render(data))
     assert "".join(page.text("p", "text")) == "雨停了。"
@@ -233,10 +233,10 @@ def test_headline_takes_the_given_numbers_or_the_largest_count() -> None:
     )
     counts = (("zh", "人物", 3), ("en", "Person", 4))
     types = tuple(
-        measures.TypeCount(lang=lang, type=kind, mentions=n, passages=1) for lang, kind, n in counts
+        measurements.TypeCount(lang=lang, type=kind, mentions=n, passages=1) for lang, kind, n in counts
     )
     data = shown.ReportData(
-        name="n", version="1", created="c", stages=stages, inventory=measures.TypeInventory(types=types)
+        name="n", version="1", created="c", stages=stages, inventory=measurements.TypeInventory(types=types)
     )
     assert shown.headline(data).model_dump() == {
         "passages": 12,
@@ -266,7 +266,7 @@ def test_headline_does_not_invent_numbers() -> None:
 def test_colours_run_out_gracefully() -> None:
     types = [f"t{i:02}" for i in range(15)]
     a = annotation("x" * 15, *(("x", t, i) for i, t in enumerate(types)))
-    assert list(passages.colours([a])["zh"].values()) == [*range(12), 12, 12, 12]
+    assert list(highlight.colours([a])["zh"].values()) == [*range(12), 12, 12, 12]
     assert "3 more" in html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,)))
 
 
@@ -295,9 +295,9 @@ def test_no_best_among_zeros() -> None:
 
 
 def test_reasons_are_explained_in_both_languages_or_stand_for_themselves() -> None:
-    assert words.reason("strip_quotes") == words.REASONS["strip"]
-    assert words.reason("stripe") is None
-    assert all(english and chinese for english, chinese in words.REASONS.values())
+    assert labels.reason("strip_quotes") == labels.REASONS["strip"]
+    assert labels.reason("stripe") is None
+    assert all(english and chinese for english, chinese in labels.REASONS.values())
     groups = tuple(
         shown.RejectGroup(stage="filter", unit="entity", reason=r, count=1) for r in ("too_long", "brand_new")
     )

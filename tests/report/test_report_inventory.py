@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_page import Page
 
-from sinoner.measures import TypeCount, TypeInventory
+from sinoner.measurements import TypeCount, TypeInventory
 from sinoner.report import data as shown
 from sinoner.report import html
 from sinoner.report.inventory import EMBEDDED, EMBEDDED_BYTES, FREQUENT, UNSTABLE, script_json, table

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sinoner.records import Neighbours
 from sinoner.retrieve.bm25 import Bm25
+from sinoner.retrieve.example_statistics import usage
 from sinoner.retrieve.strategy import Entry, Pool, Retrieved, Tools, retrieve
-from sinoner.retrieve.usage import usage
 from sinoner.settings import RetrieveSettings
 
 WORDS = [

@@ -13,7 +13,7 @@ from nervaluate.evaluator import Evaluator
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 
-from sinoner.measures import SpanScore
+from sinoner.measurements import SpanScore
 from sinoner.records import Entity
 from sinoner.score.bootstrap import interval
 from sinoner.score.spans import SCHEMES, Matches, Span, SpanCounts, match, spans

@@ -1,0 +1,138 @@
+"""The verbs that say how good the data are: types, agreement, rules."""
+
+from __future__ import annotations
+
+import json as json_
+from typing import Annotated, Literal
+
+import typer
+
+from sinoner.cli.options import Json, Overrides
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs of this module."""
+    app.command()(types)
+    app.command()(agreement)
+    app.command()(rules)
+
+
+def types(
+    given: Annotated[str, typer.Argument(metavar="RUN", help="run folder")],
+    overrides: Overrides = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            min=0.0,
+            max=2.0,
+            help="cosine distance up to which types are merged; default: 0.6 of the mean distance between unlike types",
+        ),
+    ] = None,
+    no_embed: Annotated[
+        bool, typer.Option("--no-embed", help="go by the table of synonyms and the spelling alone")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="start over: forget what stands in types.yaml")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on stdout")] = False,
+) -> None:
+    """Propose which types of a run mean the same, in RUN/types.yaml, for you to edit and the filter to apply.
+
+    By a table of synonyms, by spelling, and by embeddings (retrieve.embedder: bge, sentence-transformers, openai, or
+    e5-mini, which needs no network).
+    What you wrote into the file stays; what you took out does not come back.
+    """
+    from pathlib import Path
+
+    from sinoner.cli.invocation import plain_errors
+
+    with plain_errors():
+        from sinoner.commands import propose_types
+        from sinoner.run.screen import Screen
+        from sinoner.run.sequence import of_folder
+
+        folder = Path(given)
+        recipe = of_folder(folder, overrides or [])
+        report = propose_types.propose(
+            folder, recipe, threshold=threshold, embed=not no_embed, force=force, screen=Screen()
+        )
+        typer.echo(propose_types.told(report, folder), err=True)
+        if json:
+            typer.echo(report.model_dump_json())
+
+
+def agreement(
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="one run with several samples per passage; or several run folders, annotation files or gold files",
+        ),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", help="folder for the result; default quality in the first run folder"),
+    ] = None,
+    layer: Annotated[
+        str, typer.Option("--layer", help="annotations (as annotated) or filtered")
+    ] = "annotations",
+    align_types: Annotated[
+        bool, typer.Option("--align-types", help="compare types through the table of synonyms")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")] = False,
+) -> None:
+    """Measure how far annotators agree: pairwise F1, F1 by type, Krippendorff's alpha on characters.
+
+    Writes agreement.json, and every disagreement to disagreements.jsonl and disagreements.csv for review.
+    """
+    from pathlib import Path
+
+    from sinoner.cli.invocation import plain_errors
+    from sinoner.errors import InputError
+
+    with plain_errors():
+        from sinoner.commands.agreement_table import print_agreement
+        from sinoner.quality.types import synonyms
+        from sinoner.run.screen import Screen
+        from sinoner.stages.annotator_agreement import agree, folder_of
+
+        if layer not in ("annotations", "filtered"):
+            raise InputError(f"--layer {layer}: is annotations or filtered")
+        canonical = synonyms().canonical if align_types else None
+        which: Literal["annotations", "filtered"] = "filtered" if layer == "filtered" else "annotations"
+        result = agree(given, Path(out) if out else None, which, canonical)
+        if json:
+            typer.echo(result.model_dump_json())
+        print_agreement(Screen().console, result, Path(out) if out else folder_of(given))
+
+
+def rules(
+    json: Json = False, zh: Annotated[bool, typer.Option("--zh", help="say it in Chinese")] = False
+) -> None:
+    """List the rules of the filter: what each does, an example it acts on, and the presets that have it."""
+    from sinoner.quality.catalogue import CATALOGUE
+    from sinoner.quality.rules import PRESETS
+
+    rows = [
+        {
+            "rule": entry.name,
+            "level": entry.level,
+            "presets": [name for name, on in PRESETS.items() if entry.name in on],
+            "english": entry.english,
+            "chinese": entry.chinese,
+            "accepts": entry.accepts._asdict(),
+            "rejects": entry.rejects._asdict(),
+        }
+        for entry in CATALOGUE
+    ]
+    if json:
+        typer.echo(json_.dumps(rows, ensure_ascii=False))
+        return
+    for entry, row in zip(CATALOGUE, rows, strict=True):
+        typer.echo(f"{entry.name}  ({entry.level}; {', '.join(row['presets']) or 'no preset'})")
+        typer.echo(f"  {entry.chinese if zh else entry.english}")
+        example = entry.rejects
+        mentions = "; ".join(f"{surface} ({kind})" for surface, kind in example.mentions)
+        typer.echo(f"  e.g. {example.text}" + (f"  [{mentions}]" if mentions else ""))
+    typer.echo("Switch one: filter.rules={NAME: false}; take exactly these: filter.rules=[NAME, …]")

@@ -1,0 +1,199 @@
+"""What the verbs share: finding out what INPUT is, turning flags into overrides, telling mistakes apart from bugs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand
+
+from sinoner.errors import InputError, SinonerError, StoppedError
+
+if TYPE_CHECKING:
+    from sinoner.run.stage import Options
+    from sinoner.settings import Recipe
+
+# Sections of settings that a verb reads, for its help.
+SECTIONS_OF = {
+    "chunk": ("corpus",),
+    "estimate": ("corpus", "annotate", "llm"),
+    "annotate": ("corpus", "annotate", "llm"),
+    "filter": ("filter", "llm"),
+    "build-it-set": ("filter", "retrieve", "it_set"),
+    "finetune": ("train",),
+    "evaluate": ("evaluate", "retrieve"),
+    "publish": ("publish",),
+}
+
+
+class VerbCommand(TyperCommand):
+    """A command whose help ends with the settings it reads, generated from the recipe sections."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the settings after the options."""
+        from sinoner.settings import SECTIONS
+
+        names = SECTIONS_OF.get(self.name or "", tuple(SECTIONS) if self.name in ("run", "check") else ())
+        rows = []
+        for name in names:
+            for key, field in SECTIONS[name].model_fields.items():
+                rows.append(
+                    (f"{name}.{key}", f"{field.description} [default: {_default(field.get_default())}]")
+                )
+        if rows:
+            with formatter.section("Settings (section.key=value)"):
+                formatter.write_dl(rows)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_default, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """One line for a person's mistake (exit 2), one for an early stop (exit 75); bugs keep their traceback."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except SinonerError as error:
+        _complain(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _complain("stopped; the same command goes on from there")
+        raise typer.Exit(StoppedError.exit_code) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        typer.echo(f"sinoner: {line}", err=True)
+
+
+def is_recipe(given: str) -> bool:
+    """Whether INPUT names a recipe file or a shipped recipe."""
+    from sinoner.recipe import shipped
+
+    return given.endswith((".yaml", ".yml")) or (not Path(given).exists() and given in shipped())
+
+
+def is_run(given: str) -> bool:
+    """Whether INPUT is a run folder."""
+    from sinoner.run import layout
+
+    return layout.is_run(Path(given))
+
+
+def flags_to_overrides(flags: Mapping[str, object | None]) -> list[str]:
+    """``section.key=value`` words for the flags that were given."""
+    return [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flags.items() if value is not None
+    ]
+
+
+def annotate_options(
+    new_run: bool = False, reparse: bool = False, retry_failed: Sequence[str] = ()
+) -> Options:
+    """What a command wants of the stage annotate this one time."""
+    from sinoner.run.stage import Options
+
+    return Options(new_run, reparse, tuple(retry_failed))
+
+
+def work(
+    verb: str,
+    given: str,
+    overrides: Sequence[str],
+    *,
+    out: str | None = None,
+    force: bool = False,
+    as_json: bool = False,
+    upload: bool = False,
+    options: Options | None = None,
+) -> Path:
+    """Do a verb on a recipe, a run folder or a corpus path; returns the run folder."""
+    from sinoner.run import sequence as runs
+    from sinoner.run.layout import RECIPE
+    from sinoner.run.screen import Screen
+
+    with plain_errors():
+        recipe, stages = plan(verb, given, list(overrides), out)
+        screen = Screen()
+        if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
+            screen.say(f"settings kept in {recipe.folder / RECIPE}: {kept}")
+        report = runs.execute(recipe, stages, screen, force=force, upload=upload, options=options)
+        if as_json:
+            print_json(recipe.folder, report)
+    return recipe.folder
+
+
+def _kept(recipe: Recipe, verb: str, overrides: Sequence[str]) -> str:
+    """The settings of a verb that an earlier command gave, so that none of them works unseen."""
+    said = {word.partition("=")[0] for word in overrides} | {"corpus.sources"}
+    return " ".join(
+        f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
+        for section in SECTIONS_OF.get(verb, ())
+        for key, value in getattr(recipe, section).model_dump(mode="json", exclude_defaults=True).items()
+        if f"{section}.{key}" not in said
+    )
+
+
+def plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[str]]:
+    """The settings for INPUT, and the stages that a verb runs on it."""
+    from sinoner import recipe as recipes
+    from sinoner.run import sequence as runs
+
+    if is_recipe(given):
+        loaded = recipes.load(given, overrides)
+        if out is not None:
+            loaded = loaded.model_copy(update={"out": out})
+        return loaded, () if verb == "estimate" else runs.stages_up_to(verb)
+    if is_run(given):
+        if out is not None and Path(out) != Path(given):
+            raise InputError(f"--out {out}: {given} is a run folder already; leave --out away")
+        return runs.of_folder(Path(given), overrides), runs.OWN.get(verb, runs.stages_up_to("run"))
+    if verb in ("chunk", "annotate", "estimate"):
+        return runs.of_corpus(given, out, overrides), runs.OWN.get(verb, ())
+    if Path(given).exists():
+        raise InputError(
+            f"{given}: is neither a recipe (.yaml) nor a run folder; sinoner annotate {given} --out runs/NAME makes one"
+        )
+    raise InputError(f"{given}: no such recipe or run folder")
+
+
+def print_json(folder: Path, report: Path) -> None:
+    """The state of a run for a script, on stdout."""
+    from sinoner.run.manifest import Manifest
+    from sinoner.stages.report import scores
+
+    stages = {
+        name: {
+            "counts": {u: c.model_dump(by_alias=True) for u, c in e.counts.items()},
+            "made": e.made,
+            "seconds": e.seconds,
+        }
+        for name, e in Manifest(folder).entries.items()
+    }
+    result = {
+        "run": str(folder),
+        "stages": stages,
+        "scores": [s.model_dump(mode="json") for s in scores(folder)],
+        "report": str(report),
+    }
+    typer.echo(json.dumps(result, ensure_ascii=False))

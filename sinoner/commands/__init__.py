@@ -1,0 +1,1 @@
+"""What a verb does that is no stage of a run."""

@@ -1,0 +1,1 @@
+"""Other people's files: NER formats and benchmarks, in and out."""

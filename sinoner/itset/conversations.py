@@ -1,0 +1,94 @@
+"""Annotations and their examples → the conversations of the instruction-tuning set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import NamedTuple
+
+from sinoner.itset.hard_negatives import Drawn, HardNegatives
+from sinoner.itset.negatives import dropped_types, without_misc
+from sinoner.itset.render import conversations
+from sinoner.itset.token_budget import Count, Fitted, fit
+from sinoner.records import Annotation, Conversation, Lang, Reject
+from sinoner.settings import ItSetSettings
+
+STAGE = "build-it-set"
+
+
+class Built(NamedTuple):
+    """What became of one passage.
+
+    Attributes:
+        annotation: what the conversations are about, without misc types when those are dropped.
+        conversations: one, or one per type.
+        negatives: the negative types asked, and where they came from.
+        fitted: the examples shown, and what was done to make them fit.
+    """
+
+    annotation: Annotation
+    conversations: tuple[Conversation, ...]
+    negatives: Drawn
+    fitted: Fitted
+
+
+def build(
+    passages: Iterable[tuple[Annotation, Sequence[Annotation]]],
+    negatives: Mapping[Lang, HardNegatives],
+    settings: ItSetSettings,
+    seed: int,
+    count: Count | None = None,
+) -> Iterator[Built | Reject]:
+    """The conversations of each passage, over its own types and its negative types in shuffled order.
+
+    Every passage has its own random stream (seed and passage id), so that neither order nor number of workers
+    changes the result.
+
+    Args:
+        passages: what the conversations are about, each with its examples, the best first.
+        negatives: draws negative types, by language.
+        settings: style, mode, negatives, budget, what to do without entities.
+        seed: seed of the run.
+        count: tokens of a text; needed with ``settings.max_tokens``.
+    """
+    misc = dropped_types(settings)
+    for annotation, examples in passages:
+        passage = annotation.passage
+        if misc:
+            annotation = without_misc(annotation, misc)
+        positives = list(dict.fromkeys(e.type for e in annotation.entities))
+        if not positives and not settings.keep_empty:
+            yield Reject(id=passage.id, stage=STAGE, reason="no_entities", detail=passage.text[:80])
+            continue
+        if examples and settings.plain and Random(f"plain:{seed}:{passage.id}").random() < settings.plain:
+            examples = ()
+        if misc:
+            examples = [without_misc(e, misc) for e in examples]
+        drawn, asked = Drawn(()), positives
+        if settings.mode != "all":
+            random = Random(f"{seed}:{passage.id}")
+            drawn = negatives[passage.lang].draw(annotation, examples, random)
+            asked = [*positives, *drawn.types]
+            if not asked:
+                yield Reject(
+                    id=passage.id,
+                    stage=STAGE,
+                    reason="no_types",
+                    detail="no type of its own, and no negative one",
+                )
+                continue
+            random.shuffle(asked)
+        fitted = Fitted(tuple(examples))
+        if settings.max_tokens is not None and count is not None:
+            fitted = fit(
+                annotation,
+                asked,
+                examples,
+                settings.style,
+                settings.mode,
+                max_tokens=settings.max_tokens,
+                how=settings.fit,
+                count=count,
+            )
+        made = conversations(annotation, asked, fitted.examples, settings.style, settings.mode)
+        yield Built(annotation, made, drawn, fitted)

@@ -1,0 +1,173 @@
+"""The endpoints of a run with their limits, and how long to wait before asking again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sinoner.errors import EndpointError
+from sinoner.llm.attempt import Attempt
+from sinoner.llm.client import Client
+from sinoner.llm.failures import CallError
+from sinoner.llm.limiter import LONGEST_WAIT, Limiter, Rates, Ticket
+from sinoner.llm.request import Heard, Request
+from sinoner.settings import EndpointSettings, LlmSettings
+
+Task = Generator[Request, Heard, Any]
+
+
+@dataclass(slots=True)
+class Job:
+    """A task on its way.
+
+    Attributes:
+        owner: who asked.
+        task: the generator.
+        request: what it waits for.
+        attempts: how often that was tried.
+        number: its row in the ledger.
+        failed_at: the endpoint where it failed last; another one is tried next.
+    """
+
+    owner: Any
+    task: Task
+    request: Request
+    attempts: int = 0
+    number: int = 0
+    failed_at: str | None = None
+
+
+@dataclass
+class Lane:
+    """One endpoint with its limits, and what it cannot serve any more."""
+
+    client: Client
+    limiter: Limiter
+    rates: Rates
+    closed: dict[str, CallError] = field(default_factory=dict)
+    misses: int = 0
+
+    def serves(self, request: Request) -> bool:
+        """Whether a request may go here."""
+        if request.pin is not None:  # whatever has come of others, it must come to an end
+            return request.pin == self.client.endpoint and self.client.serves(request.model)
+        return self.open_for(request.model)
+
+    def open_for(self, model: str) -> bool:
+        """Whether it still serves a model."""
+        return self.client.serves(model) and model not in self.closed
+
+
+class Sent(NamedTuple):
+    """A request on its way: whose, where, since when, and what was reserved for it (money, tokens)."""
+
+    job: Job
+    lane: Lane
+    ticket: Ticket
+    reserved: tuple[Decimal, int]
+
+
+class Words(NamedTuple):
+    """How a person changes what is asked, for messages.
+
+    Attributes:
+        model: the setting that names the model.
+        address: the setting that names the endpoint.
+        partly: what else helps when the budget is used up.
+    """
+
+    model: str = "--model"
+    address: str = "--base-url"
+    partly: str = ", or add --reparse to write what is answered so far"
+
+
+def lanes(llm: LlmSettings, clients: Sequence[Client]) -> list[Lane]:
+    """The endpoints of the settings with their limits."""
+    found = []
+    every: Sequence[EndpointSettings | None] = llm.endpoints or (None,)
+    for client, own in zip(clients, every, strict=True):
+        fixed = (own.concurrency if own else None) or llm.concurrency
+        limiter = Limiter(fixed, fixed, fixed=True) if fixed else Limiter(llm.start, llm.most)
+        rpm, tpm = (own.rpm if own else None) or llm.rpm, (own.tpm if own else None) or llm.tpm
+        found.append(Lane(client, limiter, Rates(rpm, tpm)))
+    return found
+
+
+def choose(lanes: Sequence[Lane], job: Job, tokens: float, now: float) -> Lane | None:
+    """The least loaded endpoint that may take a request now; None when there is none.
+
+    A request does not go where it just failed while another endpoint lives; any other request may be the one that
+    finds out whether a dead endpoint is back.
+
+    Args:
+        lanes: the endpoints.
+        job: whose request.
+        tokens: about how many it will use.
+        now: the time.
+    """
+    serving = [lane for lane in lanes if lane.serves(job.request)]
+    if job.failed_at is not None:
+        alive = [x for x in serving if x.client.endpoint != job.failed_at and not x.limiter.down]
+        serving = alive or serving
+    free = [x for x in serving if x.limiter.free(now) and x.rates.wait(tokens, now) <= 0]
+    return min(free, key=lambda x: x.limiter.load, default=None)
+
+
+def back_off(attempt: int, asked: float | None, *, refused: bool = False) -> float:
+    """Seconds before the next attempt: exponential with jitter, and not before the endpoint said.
+
+    Args:
+        attempt: how many attempts there were.
+        asked: seconds the endpoint asked to wait, if it did.
+        refused: it said "too many" (429); six attempts then outlast a limit per minute that no header tells.
+    """
+    if refused and asked is None:
+        asked = 2.0**attempt
+    from tenacity import RetryCallState, Retrying, wait_random, wait_random_exponential
+
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = attempt
+    wait = float(wait_random_exponential(multiplier=0.5, max=30)(state))
+    if asked is None:
+        return wait
+    return max(wait, min(asked, LONGEST_WAIT)) + float(
+        wait_random(0, 0.2 * min(asked, LONGEST_WAIT) + 0.05)(state)
+    )
+
+
+def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
+    """The attempt of a failure. What the endpoint may have worked for counts as paid in full.
+
+    Args:
+        sent: what was asked, where and when.
+        error: what went wrong.
+        raw: the body of an answer with status 200 that could not be read.
+    """
+    # Without a status there was no answer at all, or one with status 200 that could not be read.
+    maybe_paid = error.kind == "timeout" or (error.kind == "transient" and error.status is None)
+    prompt, completion = sent.job.request.bound if maybe_paid else (0, 0)
+    return Attempt(
+        endpoint=sent.lane.client.endpoint,
+        seconds=time.monotonic() - sent.ticket.sent,
+        status=200 if raw is not None else error.status,
+        error=error.kind,
+        detail=error.detail,
+        raw=raw if raw is not None else error.raw,
+        tokens=(prompt, completion, 0),
+        measured=not maybe_paid,
+    )
+
+
+def unusable(lane: Lane, error: CallError, model: str | None, words: Words) -> EndpointError:
+    """What is said when no endpoint can be used any more."""
+    advice = {
+        "auth": f"check the key in {lane.client.key_place}",
+        "quota": "top up the account",
+        "model_not_found": f"check {words.model} {model} and {words.address}",
+        "unreachable": f"check {words.address} and that the server is up",
+    }[error.kind]
+    told = f"{lane.client.endpoint}: {error.kind}: {error.detail}; {advice}, then run the same command again"
+    return EndpointError(told)

@@ -1,1 +1,0 @@
-"""Opens files, wires stages, keeps the manifest, shows progress."""

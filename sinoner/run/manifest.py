@@ -1,0 +1,97 @@
+"""What a run folder knows about itself: which stage made which files from which inputs and settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sinoner import __version__, disk
+from sinoner.errors import InputError
+
+FILE = "manifest.json"
+
+
+class Count(BaseModel):
+    """How many of one unit went in, came out and were rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    in_: int = Field(alias="in")
+    out: int
+    rejected: int
+
+
+class Entry(BaseModel):
+    """One finished stage.
+
+    Attributes:
+        fingerprint: hash of inputs, settings, seed and version; equal means nothing changed.
+        inputs: SHA-256 of the files read, by path.
+        settings: the settings that matter to the stage.
+        counts: by unit; the first unit is the stage's own.
+        made: other things made, by word (``passage``, ``conversation``, ``token`` …).
+        reasons: rejects by reason.
+        seconds: wall time.
+        outputs: SHA-256 of the files written, by path relative to the run folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    fingerprint: str
+    version: str
+    seed: int
+    inputs: dict[str, str]
+    settings: dict[str, Any]
+    counts: dict[str, Count]
+    made: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    seconds: float
+    outputs: dict[str, str]
+
+
+class Manifest:
+    """The manifest of a run folder, written after every stage."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: dict[str, Entry] = {}
+        path = folder / FILE
+        if path.exists():
+            try:
+                tree = json.loads(path.read_text(encoding="utf-8"))
+                self.entries = {name: Entry.model_validate(e) for name, e in tree["stages"].items()}
+            except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+                raise InputError(
+                    f"{path}: is damaged; delete it and run again (stages are then made anew, the ledger stays)"
+                ) from None
+
+    def is_fresh(self, stage: str, fingerprint: str) -> bool:
+        """Whether a stage already ran on exactly this and its files are still what it wrote."""
+        entry = self.entries.get(stage)
+        if entry is None or entry.fingerprint != fingerprint:
+            return False
+        return all(
+            (self.folder / name).exists() and disk.sha256(self.folder / name) == digest
+            for name, digest in entry.outputs.items()
+        )
+
+    def add(self, stage: str, entry: Entry) -> None:
+        """Record a finished stage and write the manifest."""
+        self.entries[stage] = entry
+        stages = {name: e.model_dump(mode="json", by_alias=True) for name, e in self.entries.items()}
+        disk.write_json(self.folder / FILE, {"stages": stages})
+
+
+def hash_inputs(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each existing path; what does not exist (a hub name) stands for itself."""
+    return {str(p): disk.sha256(p) if p.exists() else "" for p in paths}
+
+
+def fingerprint(stage: str, inputs: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> str:
+    """The identity of a stage's work. Where inputs lie does not matter, what is in them does."""
+    digests = [digest or path for path, digest in inputs.items()]
+    canonical = json.dumps([__version__, stage, digests, settings, seed], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

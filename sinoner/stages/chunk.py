@@ -1,0 +1,68 @@
+"""The stage that reads a corpus and cuts it into passages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from sinoner import disk, engine
+from sinoner.errors import InputError
+from sinoner.records import Annotation, Document, Reject
+from sinoner.run.layout import HUMAN, PASSAGES
+from sinoner.run.screen import At
+from sinoner.run.stage import Run, Stage
+from sinoner.run.tally import Tally
+
+
+def _sources(run: Run) -> list[Path]:
+    if not run.recipe.corpus.sources:
+        raise InputError("no corpus: give a file or folder, or set corpus.sources in the recipe")
+    return [Path(s.path) for s in run.recipe.corpus.sources]
+
+
+def _chunk(run: Run, tally: Tally, at: At) -> None:
+    from sinoner.corpus.chunker import chunk, counter
+    from sinoner.corpus.read import read
+
+    settings = run.recipe.corpus
+    counter(settings.tokenizer)  # a wrong name is said before anything is read
+    at(settings.limit or 0, "")
+
+    def documents() -> Iterator[Document | Reject]:
+        for item in read(settings):
+            tally.take("document")
+            if isinstance(item, Document):
+                tally.give("document")
+            yield item
+
+    with disk.AtomicFile(run.folder / PASSAGES) as passages, disk.AtomicFile(run.folder / HUMAN) as human:
+        for item in engine.run(partial(chunk, settings=settings), documents(), settings.workers):
+            if isinstance(item, Reject):
+                _reject_of_chunk(item, tally)
+                continue
+            passages.record(item.passage if isinstance(item, Annotation) else item)
+            tally.make("passage")
+            if isinstance(item, Annotation):
+                human.record(item)
+                tally.make("annotated passage")
+
+
+def _reject_of_chunk(reject: Reject, tally: Tally) -> None:
+    """Lines and documents count as the documents they would have been; a cut mention as one mention."""
+    if reject.unit == "entity":
+        tally.take("entity")
+        tally.reject(reject)
+    else:
+        tally.reject(reject, "document")
+
+
+CHUNK = Stage(
+    name="chunk",
+    inputs=_sources,
+    settings=lambda r: r.corpus.model_dump(
+        mode="json", exclude={"sources": {"__all__": {"path"}}, "workers": True}
+    ),
+    outputs=(PASSAGES, HUMAN),
+    work=_chunk,
+)

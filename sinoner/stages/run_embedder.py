@@ -1,0 +1,61 @@
+"""The embedder of a run: a model on this machine, or an API with the run's ledger and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sinoner.records import Lang
+from sinoner.run.layout import LEDGER
+from sinoner.run.screen import At
+from sinoner.run.stage import Run
+from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable
+
+if TYPE_CHECKING:
+    from sinoner.llm.client import Client
+    from sinoner.retrieve.api_embedder import Work
+    from sinoner.retrieve.embedder import Embedder
+
+
+@contextmanager
+def embedder_of(
+    run: Run, lang: Lang, at: At = lambda total, note, done=None: None, stage: str = "retrieve"
+) -> Iterator[Embedder]:
+    """The embedder that the settings name, for a language; an API's ledger is open as long as it is used.
+
+    A key is needed only once something is asked: what the ledger or the vectors on disk have needs none.
+
+    Args:
+        run: settings, folder and screen.
+        lang: of the texts.
+        at: told of the texts that an API is asked about: how many, speeds and cost, how many are done.
+        stage: what asks, for the screen.
+
+    Raises:
+        InputError: the model cannot be loaded, or the ledger cannot be read.
+        EndpointError: the address of the API is none.
+        MissingExtraError: the library of the embedder is not installed.
+    """
+    settings = run.recipe.retrieve
+    if settings.embedder != "openai":
+        from sinoner.retrieve.embedder import embedder
+
+        yield embedder(settings, lang)
+        return
+    from sinoner.llm.client import clients
+    from sinoner.llm.ledger import Ledger
+    from sinoner.retrieve.api_embedder import ApiEmbedder, embedding_llm
+
+    key_files_elsewhere(run)
+    llm = embedding_llm(settings, run.recipe.llm, lang)
+    found: list[Client] = []
+    with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
+
+        def ask(total: int, work: Work) -> None:
+            if not found:
+                found.extend(clients(llm))
+            again = "the same command asks for them again"
+            Collecting(run, stage, total, at, again).ask(llm, found, ledger, work)
+
+        yield ApiEmbedder(settings, llm, lang, ledger, ask)

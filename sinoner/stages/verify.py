@@ -1,0 +1,158 @@
+"""The stage verify: an LLM judges every entity that the filter kept, through the ledger and the limits of annotating."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sinoner import disk
+from sinoner.errors import InputError
+from sinoner.prompts import prompt_path
+from sinoner.records import Annotation, Lang
+from sinoner.run.layout import FILTERED, LEDGER, VERIFIED
+from sinoner.run.screen import At
+from sinoner.run.stage import Run, Stage
+from sinoner.run.tally import Tally
+from sinoner.settings import Recipe
+from sinoner.stages import type_merges
+from sinoner.stages.llm_session import Collecting, key_files_elsewhere, llm_identity, readable, tell_usage
+
+if TYPE_CHECKING:
+    from sinoner.annotate.asking import Asking
+    from sinoner.annotate.judge import BetterTypes, Judged
+    from sinoner.llm.service import Service
+
+
+def _verify(run: Run, tally: Tally, at: At) -> None:
+    total = run.manifest.entries["filter"].counts["passage"].out
+    at(total, "")
+    with disk.AtomicFile(run.folder / VERIFIED) as file:
+        for judged in _judged(run, total, tally, at):
+            _count(judged, tally)
+            file.record(judged.annotation)
+
+
+def _count(judged: Judged, tally: Tally) -> None:
+    from sinoner.annotate.by_llm import NOT_ASKED
+    from sinoner.llm.failures import RETRY
+
+    kept = len(judged.annotation.entities)
+    tally.take("passage")
+    tally.take("entity", kept + len(judged.rejects))
+    tally.give("passage")
+    tally.give("entity", kept)
+    for reject in judged.rejects:
+        tally.reject(reject)
+    for word, n in (
+        ("retyped entity", judged.retyped),
+        ("entity not judged", judged.unjudged),
+        ("passage not judged", int(judged.reason is not None)),
+    ):
+        if n:
+            tally.make(word, n)
+    # A refusal or an unreadable answer is an answer; what the endpoint failed at is asked again without being told.
+    tally.incomplete |= judged.reason == NOT_ASKED or judged.reason in RETRY
+
+
+def _annotations(run: Run) -> Iterator[Annotation]:
+    return disk.read_records(run.folder / FILTERED, Annotation)
+
+
+def _judged(run: Run, total: int, tally: Tally, at: At) -> Iterator[Judged]:
+    """Ask what the ledger does not have, then apply what it says."""
+    from sinoner.annotate.answer_format import known_outputs
+    from sinoner.annotate.judge import Judged, read_verdicts
+    from sinoner.llm.client import clients
+    from sinoner.llm.ledger import Ledger
+
+    if not any(annotation.entities for annotation in _annotations(run)):
+        yield from map(Judged, _annotations(run))
+        return
+    recipe = run.recipe
+    asking = asking_of(recipe)
+    key_files_elsewhere(run)
+    asks = not run.options.reparse
+    found = clients(asking.llm) if asks else []
+    with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
+        if asks:
+            if recipe.annotate.mode == "batch":
+                run.screen.say("verify: asks online; annotate.mode=batch is for annotating")
+            again = "their entities stay; the next run asks again (about refused or unreadable answers: with --force)"
+            asking = Collecting(run, "verify", total, at, again).ask(
+                asking.llm, found, ledger, lambda service: _collect(run, asking, service)
+            )
+        else:
+            asking = known_outputs(asking, ledger)
+        at(total, "writing", 0)
+        yield from read_verdicts(_annotations(run), asking, ledger, _better(run))
+        tell_usage(ledger, tally)
+
+
+def asking_of(recipe: Recipe) -> Asking:
+    """What the entities of a recipe are judged with.
+
+    Raises:
+        InputError: no model is named.
+    """
+    from sinoner.annotate.judge import judge_of
+    from sinoner.llm.client import identity
+
+    model = recipe.filter.verify_model or recipe.llm.model
+    if not model:
+        raise InputError(
+            "filter.verify: no model judges; set filter.verify_model or llm.model (and llm.base_url for a server of"
+            " your own), or filter.verify=false"
+        )
+    return judge_of(recipe.annotate, recipe.llm, model, identity(recipe.llm))
+
+
+def _collect(run: Run, asking: Asking, service: Service) -> Asking:
+    from sinoner.annotate.by_llm import collect_tasks
+    from sinoner.annotate.judge import tasks
+
+    return collect_tasks(lambda known: tasks(_annotations(run), known, service.ledger), asking, service)
+
+
+def _better(run: Run) -> BetterTypes:
+    """Which better types are taken: of the closed list if there is one, no stop types, under the names of types.yaml."""
+    from sinoner.annotate.judge import BetterTypes
+
+    recipe = run.recipe
+    listed = {name.strip().lower(): name for name in recipe.annotate.types}
+    stop = frozenset(name.lower() for name in recipe.filter.stop_types)
+    if (names := type_merges.type_map(run.folder, recipe)) is None:
+        return BetterTypes(listed, stop)
+    return BetterTypes(listed, stop, names.canonical)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What the verdicts depend on; how fast and how dear they come is left out."""
+    asked = {"types", "domain", "reasks"}
+    return {
+        "model": recipe.filter.verify_model or recipe.llm.model,
+        "stop_types": list(recipe.filter.stop_types),
+        **recipe.annotate.model_dump(mode="json", include=asked),
+        "llm": llm_identity(recipe, {"name", "max_tokens", "output", "extra"}),
+    }
+
+
+def _inputs(run: Run) -> list[Path]:
+    langs: list[Lang] = ["zh", "en"]
+    paths = [
+        run.folder / FILTERED,
+        *(prompt_path(name, lang) for name in ("verify", "guidance") for lang in langs),
+    ]
+    types = type_merges.types_file(run.folder, run.recipe)
+    return [*paths, types] if types is not None else paths
+
+
+VERIFY = Stage(
+    name="verify",
+    inputs=_inputs,
+    settings=_settings,
+    outputs=(VERIFIED,),
+    work=_verify,
+    after="filter",
+    wanted=lambda recipe: recipe.filter.verify,
+)

@@ -1,0 +1,1 @@
+"""What a run folder keeps between searches: vectors and words."""

@@ -1,0 +1,239 @@
+"""Vectors of texts, kept in the run folder: a second search embeds nothing anew, an interrupted one goes on.
+
+What float32 has, float16 takes from there; never the other way, as float16 has lost digits.
+
+One folder per model and settings of embedding; in it ``about.json``, ``vectors.bin`` (one row after the other) and
+``keys.bin`` (for each row 16 bytes of a hash of its text, and whether the text was cut). A row counts when both are whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sinoner import disk
+from sinoner.errors import InputError
+from sinoner.records import Lang
+from sinoner.retrieve.embedder import Encoded
+from sinoner.run.layout import VECTORS
+from sinoner.run.screen import At
+from sinoner.run.stage import Run
+from sinoner.stages.run_embedder import embedder_of
+
+if TYPE_CHECKING:
+    from sinoner.retrieve.embedder import Embedder
+
+Numbers = Literal["float32", "float16"]
+_HASH = 16
+_KEY = _HASH + 1
+_VECTORS, _KEYS, _ABOUT = "vectors.bin", "keys.bin", "about.json"
+# Texts that are embedded before their vectors are written: little is lost when it stops.
+_BLOCK = 512
+_MUCH = 16_384
+
+
+@contextmanager
+def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]:
+    """The vectors of a run for a language.
+
+    Args:
+        run: its folder and settings.
+        lang: language of the texts.
+        at: shows how many texts are embedded.
+        what: what they are, for the screen.
+
+    Raises:
+        InputError, EndpointError, MissingExtraError: the embedder cannot be used.
+    """
+    settings = run.recipe.retrieve
+    with embedder_of(run, lang, at) as embedder:
+
+        def tell(total: int, done: int) -> None:
+            if settings.embedder != "openai":  # which tells more itself
+                at(total, f"embedding {what} ({embedder.name})", done)
+
+        # An API keeps its answers in the ledger, and is fast when it is asked for much at once.
+        block = _BLOCK if settings.embedder != "openai" else _MUCH
+
+        def say(n: int) -> None:
+            run.screen.say(
+                f"{what}: {n} float16 vectors made of the float32 ones kept here, not embedded anew"
+            )
+
+        yield VectorStore(run.folder / VECTORS, embedder, settings.vectors, tell, block, say)
+
+
+class VectorStore:
+    """The vectors of one embedder in a run folder.
+
+    Args:
+        folder: where the vectors of all embedders lie.
+        embedder: makes what is missing.
+        numbers: how vectors are kept; float16 takes half the space.
+        tell: called with how many texts are to be embedded, and how many are.
+        block: texts that are embedded before their vectors are written.
+        say: called with how many float16 vectors were made of float32 ones.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        embedder: Embedder,
+        numbers: Numbers = "float32",
+        tell: Callable[[int, int], None] = lambda total, done: None,
+        block: int = _BLOCK,
+        say: Callable[[int], None] = lambda number: None,
+    ) -> None:
+        self._block = block
+        self._embedder = embedder
+        self._place = folder
+        self._say = say
+        self._dtype = np.dtype(f"<{'f4' if numbers == 'float32' else 'f2'}")
+        self._tell = tell
+        self.folder = folder / _folder(embedder, numbers)
+        self._rows: dict[bytes, int] = {}
+        self._cut: list[bool] = []
+        self._dim = 0
+        self._open()
+
+    @property
+    def name(self) -> str:
+        """The name of the embedder."""
+        return self._embedder.name
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The vectors of texts, from the folder or made now; shape ``(len(texts), dim)``.
+
+        Raises:
+            InputError: the embedder gives unusable vectors, or others than are kept; or those kept are damaged.
+        """
+        keys = [_key(text) for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
+        if missing:
+            self._add(sorted(missing.items(), key=lambda item: (-len(item[1]), item[0])))
+        elif not texts:
+            return self._embedder.encode([])
+        rows = np.array([self._rows[key] for key in keys])
+        kept = np.memmap(
+            self.folder / _VECTORS, dtype=self._dtype, mode="r", shape=(len(self._cut), self._dim)
+        )
+        vectors = np.asarray(kept[rows]).astype(np.float32, copy=False)
+        lengths = _lengths(vectors)
+        if not _near_one(lengths):
+            raise self._damaged(self.folder / _VECTORS)
+        if self._dtype.itemsize == 2:
+            vectors /= lengths[:, None]
+        return Encoded(vectors, np.array([self._cut[row] for row in rows], dtype=np.bool_))
+
+    def _add(self, missing: Sequence[tuple[bytes, str]]) -> None:
+        """Embed and keep texts, the longest first, so that those of a block are about as long."""
+        if self._dtype.itemsize == 2 and not (missing := self._halved(missing)):
+            return
+        self._tell(len(missing), 0)
+        for low in range(0, len(missing), self._block):
+            some = missing[low : low + self._block]
+            made = self._embedder.encode([text for _, text in some])
+            self._keep([key for key, _ in some], made)
+            self._tell(len(missing), low + len(some))
+
+    def _halved(self, missing: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+        """Keep what the same embedder has as float32; returns the others, which have to be embedded."""
+        if not (self._place / _folder(self._embedder, "float32") / _ABOUT).exists():
+            return list(missing)
+        whole = VectorStore(self._place, self._embedder)
+        there = [item for item in missing if item[0] in whole._rows]
+        for low in range(0, len(there), _MUCH):
+            some = there[low : low + _MUCH]
+            self._keep([key for key, _ in some], whole.encode([text for _, text in some]))
+        if there:
+            self._say(len(there))
+        return [item for item in missing if item[0] not in whole._rows]
+
+    def _keep(self, keys: Sequence[bytes], made: Encoded) -> None:
+        """Write vectors and flags."""
+        self._check(made, len(keys))
+        flags = [bool(cut) for cut in made.cut]
+        vectors = np.ascontiguousarray(made.vectors, dtype=self._dtype)
+        disk.append(self.folder / _VECTORS, vectors.tobytes())
+        marks = (key + bytes([cut]) for key, cut in zip(keys, flags, strict=True))
+        disk.append(self.folder / _KEYS, b"".join(marks))
+        for key, cut in zip(keys, flags, strict=True):
+            self._rows[key] = len(self._cut)
+            self._cut.append(cut)
+
+    def _check(self, made: Encoded, wanted: int) -> None:
+        name = self._embedder.name
+        if made.vectors.ndim != 2 or len(made.vectors) != wanted:
+            raise InputError(f"{name}: gave {len(made.vectors)} vectors for {wanted} texts")
+        if not np.isfinite(made.vectors).all():
+            raise InputError(
+                f"{name}: gave vectors that are not finite numbers; check the embedding model, or set"
+                " retrieve.dtype=float32. What was embedded before is kept"
+            )
+        if not _near_one(_lengths(made.vectors)):
+            raise InputError(f"{name}: gave vectors that are not of length 1; check the embedding model")
+        if self._dim and made.vectors.shape[1] != self._dim:
+            raise InputError(
+                f"{self.folder}: holds vectors of {self._dim} dimensions, {name} now gives {made.vectors.shape[1]}:"
+                " the model has changed; delete that folder and run again"
+            )
+        if not self._dim:
+            self._dim = made.vectors.shape[1]
+            about = {"embedder": name, "identity": self._embedder.identity, "dim": self._dim}
+            disk.write_json(self.folder / _ABOUT, {**about, "numbers": self._dtype.name})
+
+    def _open(self) -> None:
+        """Read what is there; what a killed process left half is cut off, and a file without the other goes."""
+        about = self.folder / _ABOUT
+        self.folder.mkdir(parents=True, exist_ok=True)
+        vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
+        if not (about.exists() and vectors.exists() and keys.exists()):
+            for file in (vectors, keys):  # rows of one alone would pass for those of the texts to come
+                file.unlink(missing_ok=True)
+            return
+        try:
+            known = json.loads(about.read_text(encoding="utf-8"))
+            self._dim = int(known["dim"])
+            if self._dim < 1 or known["numbers"] != self._dtype.name:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, OSError):
+            raise self._damaged(about) from None
+        size = self._dim * self._dtype.itemsize
+        whole = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
+        os.truncate(vectors, whole * size)
+        os.truncate(keys, whole * _KEY)
+        data = keys.read_bytes()
+        for row in range(whole):
+            self._rows[data[row * _KEY : row * _KEY + _HASH]] = row
+            self._cut.append(bool(data[row * _KEY + _HASH]))
+
+    def _damaged(self, file: Path) -> InputError:
+        return InputError(f"{file}: is damaged; delete {self.folder} and run again")
+
+
+def _folder(embedder: Embedder, numbers: Numbers) -> str:
+    """The name of the folder that holds the vectors of an embedder in these numbers."""
+    mark = hashlib.sha256(f"{embedder.identity}\n{numbers}".encode()).hexdigest()[:12]
+    return f"{embedder.name.partition(':')[0]}-{mark}"
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_HASH]
+
+
+def _lengths(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    lengths: npt.NDArray[np.float32] = np.sqrt(np.vecdot(vectors, vectors))
+    return lengths
+
+
+def _near_one(lengths: npt.NDArray[np.float32]) -> bool:
+    """Whether these can be lengths of unit vectors, kept as float16 perhaps. Of other bytes, next to none are."""
+    return bool((np.abs(lengths - 1) < 0.02).all())

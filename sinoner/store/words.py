@@ -1,0 +1,134 @@
+"""The tokens that BM25 works on: cut once and kept in the run folder; and the stop words that the settings name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+
+from sinoner import disk, engine, resources
+from sinoner.errors import InputError
+from sinoner.records import Lang
+from sinoner.retrieve.tokenize import cut, stop_words_in, tokenizer
+
+_KEY = 32  # hexadecimal digits of a key
+_BEFORE = b'["'  # what a line of the file begins with, before its key
+
+
+def stop_words(setting: str, lang: Lang) -> frozenset[str]:
+    """The words BM25 does not see.
+
+    Args:
+        setting: ``shipped``, ``none``, or a file with one word a line (``retrieve.stop_words``).
+        lang: language of the shipped list; a file is for both.
+
+    Raises:
+        InputError: the file is missing, cannot be read or is not UTF-8.
+    """
+    if setting == "none":
+        return frozenset()
+    path = Path(setting).expanduser()
+    if setting == "shipped":
+        path = resources.data_root() / "data_recipes" / "stopwords" / f"{lang}.txt"
+    missing = f"retrieve.stop_words: {path}: no such file; give a file with one word a line, shipped or none"
+    return stop_words_in(disk.read_text(path, missing))
+
+
+class Tokens:
+    """The tokens of texts of one language, stop words included.
+
+    Chinese is kept in a file, one JSON line per text (key, tokens), which only grows: a killed run loses what it was just
+    writing, and the next one cuts only what the file does not have. The key is a hash of tokenizer, its version, language and
+    text, so a newer tokenizer cuts anew. English is split at white space, which is faster than reading it: no file.
+
+    Args:
+        path: the file; made when it is needed. Deleting it is safe.
+        lang: language of the texts.
+        workers: processes that cut what is missing.
+    """
+
+    def __init__(self, path: Path, lang: Lang, workers: int) -> None:
+        self._path, self._lang, self._workers = path, lang, workers
+        self._salt = f"{tokenizer(lang)}\0{lang}\0"
+        self._one: dict[str, str] = {}  # one object per token: texts repeat them, and memory need not
+        self._places, self._end = _places(path) if lang == "zh" else ({}, 0)
+
+    def of(self, texts: Sequence[str]) -> list[list[str]]:
+        """Tokens of each text, in order; equal texts share one list.
+
+        Raises:
+            StoppedError: the disk is full. What was cut is kept.
+        """
+        if self._lang == "en":
+            return [self._shared(tokens) for tokens in cut(texts, "en")]
+        keys = [self._key(text) for text in texts]
+        found = dict(self._kept(set(keys)))
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        found.update(self._cut(missing))
+        return [found[key] for key in keys]
+
+    def _key(self, text: str) -> str:
+        return blake2b((self._salt + text).encode(), digest_size=_KEY // 2).hexdigest()
+
+    def _shared(self, tokens: list[str]) -> list[str]:
+        return list(map(self._one.setdefault, tokens, tokens))
+
+    def _kept(self, keys: set[str]) -> Iterator[tuple[str, list[str]]]:
+        places = sorted((self._places[key], key) for key in keys if key in self._places)
+        if not places:
+            return
+        with self._path.open("rb") as file:
+            for place, key in places:
+                file.seek(place)
+                tokens = _tokens(file.readline(), key)
+                if tokens is not None:  # a damaged line is cut anew
+                    yield key, self._shared(tokens)
+
+    def _cut(self, missing: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+        """Cut texts and keep their tokens, a shard at a time."""
+        if not missing:
+            return
+        if self._path.exists() and self._path.stat().st_size > self._end:
+            os.truncate(self._path, self._end)  # a line that a killed run did not finish
+        # The tokens of one shard come from one process anyhow, and another would load its dictionary for nothing.
+        workers = self._workers if len(missing) > engine.SHARD else 1
+        done = zip(missing, engine.run(partial(cut, lang=self._lang), missing.values(), workers), strict=True)
+        while shard := list(islice(done, engine.SHARD)):
+            lines = [json.dumps(pair, ensure_ascii=False, separators=(",", ":")).encode() for pair in shard]
+            disk.append(self._path, b"".join(line + b"\n" for line in lines))
+            for (key, tokens), line in zip(shard, lines, strict=True):
+                self._places[key] = self._end
+                self._end += len(line) + 1
+                yield key, self._shared(tokens)
+
+
+def _places(path: Path) -> tuple[dict[str, int], int]:
+    """Where in the file the line of each key begins, and where its last whole line ends."""
+    places: dict[str, int] = {}
+    end = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if line.startswith(_BEFORE):
+                    places[line[len(_BEFORE) : len(_BEFORE) + _KEY].decode("ascii", "replace")] = end
+                end += len(line)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return places, end
+
+
+def _tokens(line: bytes, key: str) -> list[str] | None:
+    try:
+        found, tokens = json.loads(line)
+    except ValueError:
+        return None
+    whole = found == key and isinstance(tokens, list) and all(isinstance(token, str) for token in tokens)
+    return tokens if whole else None

@@ -1,0 +1,41 @@
+"""A run on a few sentences, for tests of stages and of their sequence."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from sinoner import recipe as recipes
+from sinoner.run import sequence as runs
+from sinoner.run.screen import Screen
+from sinoner.settings import Recipe
+
+TEXTS = [
+    "张伟在北京大学教书。他一九九九年来到上海。",
+    "李娜去年在深圳工作，王强在广州的中国银行上班。",
+    "今天的天气很好，适合散步。",
+    "陈静说：“杭州的西湖很美！”《红楼梦》是曹雪芹写的。",
+    "刘洋和赵敏一起去了南京，又到了苏州。",
+    "北京市人民政府昨天发布了通知。",
+]
+DATA = ("chunk", "annotate", "filter", "decontaminate", "retrieve", "build-it-set")
+
+
+def recipe(corpus: Path, out: Path, *overrides: str) -> Recipe:
+    tree = {
+        "corpus": {"sources": str(corpus)},
+        "annotate": {"by": "jieba"},
+        "retrieve": {"strategy": "random", "k": 1},
+        "it_set": {"validation": 0.2},
+        "out": str(out),
+    }
+    return recipes.build(tree, overrides)
+
+
+def execute(settings: Recipe, stages: tuple[str, ...] = DATA, force: bool = False) -> str:
+    console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    runs.execute(settings, stages, Screen(console), force=force)
+    return console.export_text()
+
+
+def skipped(said: str) -> set[str]:
+    return {line.partition(":")[0] for line in said.splitlines() if line.endswith("unchanged, skipped")}
