@@ -1,4 +1,4 @@
-"""Where shards of records run: in this process, or in several processes of this machine."""
+"""Where shards of records run. An engine maps a stage over records, in their order; which one is a matter of settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sinoner.errors import StoppedError
 
@@ -17,42 +17,80 @@ Out = TypeVar("Out")
 SHARD = 256
 
 
-def run(stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], workers: int) -> Iterator[Out]:
-    """Run a stage over records, in input order, with ``workers`` processes.
+class Engine(Protocol):
+    """Runs a stage that treats each record on its own."""
 
-    Args:
-        stage: a stage that treats each record on its own; with more than one worker it must be picklable.
-        records: its input.
-        workers: processes; 1 runs in this one.
+    workers: int
 
-    Raises:
-        StoppedError: a worker process was ended from outside.
-        Exception: whatever the stage raises.
-    """
-    if workers == 1:
+    def map(self, stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], /) -> Iterator[Out]:
+        """Run a stage over records.
+
+        Args:
+            stage: with more than one worker it must be picklable.
+            records: its input.
+
+        Returns:
+            Its results, in input order.
+
+        Raises:
+            StoppedError: a worker was ended from outside.
+            Exception: whatever the stage raises.
+        """
+        ...
+
+
+class InProcess:
+    """The engine of one worker: this process."""
+
+    workers = 1
+
+    def map(self, stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], /) -> Iterator[Out]:
+        """Run a stage over records here, one after the other."""
         yield from stage(records)
-        return
-    try:
-        yield from _in_processes(stage, records, workers)
-    except BrokenProcessPool:
-        raise StoppedError(
-            f"one of {workers} worker processes was ended from outside, perhaps for lack of memory; set fewer workers"
-            " and run the same command again"
-        ) from None
 
 
-def _in_processes(
-    stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], workers: int
-) -> Iterator[Out]:
-    context = multiprocessing.get_context("spawn")  # a fork would copy threads of libraries
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(stage,)) as pool:
+class Processes:
+    """Several processes of this machine, each of which is sent whole shards."""
+
+    def __init__(self, workers: int) -> None:
+        """Set the number of processes; they are started by each ``map``."""
+        self.workers = workers
+
+    def map(self, stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In], /) -> Iterator[Out]:
+        """Run a stage over records in several processes; results come in input order."""
+        try:
+            yield from self._map(stage, records)
+        except BrokenProcessPool:
+            raise StoppedError(
+                f"one of {self.workers} worker processes was ended from outside, perhaps for lack of memory; set fewer"
+                " workers and run the same command again"
+            ) from None
+
+    def _map(self, stage: Callable[[Iterable[In]], Iterable[Out]], records: Iterable[In]) -> Iterator[Out]:
         source = iter(records)
         shards = iter(lambda: list(islice(source, SHARD)), [])
-        pending: list[Future[list[Out]]] = [pool.submit(_shard, s) for s in islice(shards, 2 * workers)]
-        while pending:
-            done = pending.pop(0).result()
-            pending.extend(pool.submit(_shard, s) for s in islice(shards, 1))
-            yield from done
+        first = next(shards, None)
+        second = next(shards, None)
+        if first is None:
+            return
+        if second is None:  # not worth a process
+            yield from stage(first)
+            return
+        context = multiprocessing.get_context("spawn")  # a fork would copy threads of libraries
+        with ProcessPoolExecutor(
+            self.workers, mp_context=context, initializer=_begin, initargs=(stage,)
+        ) as pool:
+            pending: list[Future[list[Out]]] = [pool.submit(_shard, s) for s in (first, second)]
+            pending += [pool.submit(_shard, s) for s in islice(shards, 2 * self.workers - 2)]
+            while pending:
+                done = pending.pop(0).result()
+                pending.extend(pool.submit(_shard, s) for s in islice(shards, 1))
+                yield from done
+
+
+def engine_of(workers: int) -> Engine:
+    """The engine for a number of workers on this machine."""
+    return InProcess() if workers == 1 else Processes(workers)
 
 
 # The stage of a worker process, sent once and not with every shard.

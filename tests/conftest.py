@@ -25,6 +25,12 @@ def _loopback_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that a few records are worth several processes."""
+    monkeypatch.setattr("sinoner.engine.SHARD", 4)
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Tiny tensors are not worth the threads, least of all on a busy machine."""

@@ -49,8 +49,8 @@ def types(
 
     with plain_errors():
         from sinoner.commands import propose_types
+        from sinoner.commands.run_recipe import of_folder
         from sinoner.run.screen import Screen
-        from sinoner.run.sequence import of_folder
 
         folder = Path(given)
         recipe = of_folder(folder, overrides or [])

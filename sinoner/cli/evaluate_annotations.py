@@ -48,8 +48,8 @@ def compare(
         InputError: flags that do not go together, or nothing to compare.
     """
     from sinoner import recipe as recipes
+    from sinoner.commands import run_recipe as runs
     from sinoner.commands.gold_table import print_scores
-    from sinoner.run import sequence as runs
     from sinoner.run.screen import Screen
     from sinoner.stages import gold_scores
 

@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 from sinoner.errors import InputError, SinonerError, StoppedError
 
 if TYPE_CHECKING:
-    from sinoner.run.stage import Options
+    from sinoner.run.stage import Options, Stage
     from sinoner.settings import Recipe
 
 # Sections of settings that a verb reads, for its help.
@@ -128,7 +128,7 @@ def work(
     options: Options | None = None,
 ) -> Path:
     """Do a verb on a recipe, a run folder or a corpus path; returns the run folder."""
-    from sinoner.run import sequence as runs
+    from sinoner.commands import run_recipe
     from sinoner.run.layout import RECIPE
     from sinoner.run.screen import Screen
 
@@ -137,7 +137,7 @@ def work(
         screen = Screen()
         if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
             screen.say(f"settings kept in {recipe.folder / RECIPE}: {kept}")
-        report = runs.execute(recipe, stages, screen, force=force, upload=upload, options=options)
+        report = run_recipe.execute(recipe, stages, screen, force=force, upload=upload, options=options)
         if as_json:
             print_json(recipe.folder, report)
     return recipe.folder
@@ -154,22 +154,23 @@ def _kept(recipe: Recipe, verb: str, overrides: Sequence[str]) -> str:
     )
 
 
-def plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[str]]:
+def plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[Recipe, Sequence[Stage]]:
     """The settings for INPUT, and the stages that a verb runs on it."""
     from sinoner import recipe as recipes
-    from sinoner.run import sequence as runs
+    from sinoner.commands import run_recipe
+    from sinoner.stages.flow import stages_of, stages_up_to
 
     if is_recipe(given):
         loaded = recipes.load(given, overrides)
         if out is not None:
             loaded = loaded.model_copy(update={"out": out})
-        return loaded, () if verb == "estimate" else runs.stages_up_to(verb)
+        return loaded, stages_up_to(verb)
     if is_run(given):
         if out is not None and Path(out) != Path(given):
             raise InputError(f"--out {out}: {given} is a run folder already; leave --out away")
-        return runs.of_folder(Path(given), overrides), runs.OWN.get(verb, runs.stages_up_to("run"))
+        return run_recipe.of_folder(Path(given), overrides), stages_of(verb)
     if verb in ("chunk", "annotate", "estimate"):
-        return runs.of_corpus(given, out, overrides), runs.OWN.get(verb, ())
+        return run_recipe.of_corpus(given, out, overrides), stages_of(verb)
     if Path(given).exists():
         raise InputError(
             f"{given}: is neither a recipe (.yaml) nor a run folder; sinoner annotate {given} --out runs/NAME makes one"
@@ -180,7 +181,7 @@ def plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[
 def print_json(folder: Path, report: Path) -> None:
     """The state of a run for a script, on stdout."""
     from sinoner.run.manifest import Manifest
-    from sinoner.stages.report import scores
+    from sinoner.stages.evaluate import scores
 
     stages = {
         name: {

@@ -14,7 +14,7 @@ from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.run.layout import HUMAN, LEDGER, PASSAGES
-from sinoner.run.manifest import Manifest, fingerprint, hash_inputs
+from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import Run
 from sinoner.settings import LlmSettings, Recipe
@@ -161,8 +161,7 @@ def _passages(recipe: Recipe) -> Iterator[Passage]:
     if folder.is_dir():
         manifest = Manifest(folder)
         run = Run(folder, recipe, manifest, Screen(quiet=True))
-        identity = fingerprint("chunk", hash_inputs(CHUNK.inputs(run)), CHUNK.settings(recipe), recipe.seed)
-        if manifest.is_fresh("chunk", identity):
+        if manifest.is_fresh("chunk", CHUNK.identity(run)):
             human = _labelled(recipe)
             yield from (p for p in disk.read_records(folder / PASSAGES, Passage) if p.id not in human)
             return

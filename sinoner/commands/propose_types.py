@@ -15,10 +15,11 @@ from sinoner.measurements import TypeCount, TypeInventory
 from sinoner.quality import types_file as types_yaml
 from sinoner.quality.types_file import LANGS, TypesFile
 from sinoner.records import Annotation, Facts, Lang
+from sinoner.run.folder import locked
 from sinoner.run.layout import ANNOTATIONS, QUALITY, TYPES
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
-from sinoner.run.stage import Run, locked
+from sinoner.run.stage import Run
 from sinoner.stages.type_merges import read_types, types_file
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -10,17 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sinoner.records import Score
-from sinoner.run.layout import SUMMARY
 from sinoner.run.manifest import Manifest
 from sinoner.run.stage import plural
-
-
-def scores(folder: Path) -> tuple[Score, ...]:
-    """The scores of a run, if it was evaluated."""
-    path = folder / SUMMARY
-    if not path.exists():
-        return ()
-    return tuple(Score.model_validate(s) for s in json.loads(path.read_text(encoding="utf-8"))["scores"])
+from sinoner.stages.evaluate import scores
 
 
 def print_summary(console: Console, folder: Path, manifest: Manifest, report: Path | None) -> None:

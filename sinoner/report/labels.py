@@ -11,6 +11,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "gold": ("Compare with gold", "与标准标注对比"),
     "verify": ("Verify", "核验"),
     "decontaminate": ("Decontaminate", "去除测试集污染"),
+    "split": ("Split", "划分"),
     "retrieve": ("Retrieve examples", "检索示例"),
     "build-it-set": ("Build conversations", "构建对话"),
     "finetune": ("Fine-tune", "微调"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sinoner import __version__, disk
+from sinoner import disk
 from sinoner.errors import InputError
 
 FILE = "manifest.json"
@@ -29,9 +29,11 @@ class Entry(BaseModel):
     """One finished stage.
 
     Attributes:
-        fingerprint: hash of inputs, settings, seed and version; equal means nothing changed.
+        fingerprint: hash of the stage, its version, inputs and settings; equal means nothing changed.
+        version: of the package that ran it, for the record.
+        stage_version: of the stage.
         inputs: SHA-256 of the files read, by path.
-        settings: the settings that matter to the stage.
+        settings: the settings that its result depends on, by dotted key.
         counts: by unit; the first unit is the stage's own.
         made: other things made, by word (``passage``, ``conversation``, ``token`` …).
         reasons: rejects by reason.
@@ -42,7 +44,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     fingerprint: str
     version: str
-    seed: int
+    stage_version: int
     inputs: dict[str, str]
     settings: dict[str, Any]
     counts: dict[str, Count]
@@ -65,7 +67,8 @@ class Manifest:
                 self.entries = {name: Entry.model_validate(e) for name, e in tree["stages"].items()}
             except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
                 raise InputError(
-                    f"{path}: is damaged; delete it and run again (stages are then made anew, the ledger stays)"
+                    f"{path}: cannot be read (damaged, or written by another version of sinoner); delete it and run the"
+                    " same command again: stages run again, answers in the ledger are kept"
                 ) from None
 
     def is_fresh(self, stage: str, fingerprint: str) -> bool:
@@ -77,6 +80,16 @@ class Manifest:
             (self.folder / name).exists() and disk.sha256(self.folder / name) == digest
             for name, digest in entry.outputs.items()
         )
+
+    def made(self, stage: str, thing: str) -> int:
+        """How many of a thing a stage made; 0 when that is not known."""
+        entry = self.entries.get(stage)
+        return entry.made.get(thing, 0) if entry is not None else 0
+
+    def passages(self, stage: str) -> int:
+        """How many passages a stage let through; 0 when that is not known, as after the manifest was deleted."""
+        entry = self.entries.get(stage)
+        return entry.counts["passage"].out if entry is not None and "passage" in entry.counts else 0
 
     def add(self, stage: str, entry: Entry) -> None:
         """Record a finished stage and write the manifest."""
@@ -90,8 +103,8 @@ def hash_inputs(paths: Iterable[Path]) -> dict[str, str]:
     return {str(p): disk.sha256(p) if p.exists() else "" for p in paths}
 
 
-def fingerprint(stage: str, inputs: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> str:
-    """The identity of a stage's work. Where inputs lie does not matter, what is in them does."""
+def fingerprint(stage: str, version: int, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """The identity of a stage's work. Where inputs are located does not matter, what is in them does."""
     digests = [digest or path for path, digest in inputs.items()]
-    canonical = json.dumps([__version__, stage, digests, settings, seed], ensure_ascii=False, sort_keys=True)
+    canonical = json.dumps([stage, version, digests, settings], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,46 +1,59 @@
-"""The stages of a run as data: what each reads, writes and depends on, and the function that does it."""
+"""A stage of a run as data: what it reads, writes and depends on, and the function that does its work."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sinoner import __version__
+from sinoner.engine import Engine, InProcess
 from sinoner.errors import InputError
 from sinoner.run.manifest import Entry, Manifest, fingerprint, hash_inputs
 from sinoner.run.screen import At, Screen
 from sinoner.run.tally import Tally
-from sinoner.settings import Recipe
+from sinoner.settings import SECTIONS, Recipe, Section
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a command wants of the stage annotate this one time.
+    """What a command asks of the stages that send requests, for this one time.
 
     Attributes:
-        new_run: ask anew although the ledger was filled under other settings.
-        reparse: read the answers of the ledger again, ask nobody.
+        new_run: send all requests again although the ledger was filled under other settings.
+        reparse: read the answers in the ledger again, send nothing.
         retry_failed: failures to ask for again, by reason, or ``all``.
+        thorough: report also what is required only if requests are sent (``sinoner check``): a model, a key, prices.
     """
 
     new_run: bool = False
     reparse: bool = False
     retry_failed: tuple[str, ...] = ()
+    thorough: bool = False
 
 
 @dataclass(frozen=True)
 class Run:
-    """What every stage needs: the folder, the settings, the manifest and the screen."""
+    """What every stage needs: the folder, the settings, the manifest, the screen and where shards run."""
 
     folder: Path
     recipe: Recipe
     manifest: Manifest
     screen: Screen
     options: Options = Options()
+    engine: Engine = field(default_factory=InProcess)
+
+
+Reads = tuple[str, ...]
+
+
+def keys(section: str, but: Iterable[str] = ()) -> Reads:
+    """The keys of a section of settings, all but some, as ``Stage.reads`` takes them."""
+    left_out = frozenset(but)
+    assert left_out <= SECTIONS[section].model_fields.keys(), left_out
+    return tuple(f"{section}.{key}" for key in SECTIONS[section].model_fields if key not in left_out)
 
 
 @dataclass(frozen=True)
@@ -49,21 +62,65 @@ class Stage:
 
     Attributes:
         name: its verb, or a word of its own.
+        version: raised when the same inputs and settings would give other bytes.
+        reads: the settings its result depends on (``seed``, ``section`` or ``section.key``), or a function that names
+            them for a recipe. What only changes how it works is marked in the settings themselves (``Mark.ONLY_HOW``).
         inputs: the paths it reads, of which those in the run folder must exist.
-        settings: the settings its result depends on.
         outputs: paths it writes, relative to the run folder.
         work: does it.
         after: the verb that makes its inputs, for messages.
-        wanted: whether a recipe has this stage at all; one that is not wanted is left out without a word.
+        wanted: whether a recipe has this stage at all.
+        required: the message when the stage is requested by name and the recipe has nothing for it; empty for a stage
+            that is always left out in silence.
+        preflight: the mistakes that can be seen before anything is paid for, one line each.
+        gate: called when the stage is done or unchanged; raises when the run must not go on.
+        repeat: whether the options of a command have it run although nothing changed.
+        sends: whether it sends requests under settings that it may refuse; a refused recipe is not kept in the folder.
     """
 
     name: str
+    version: int
+    reads: Reads | Callable[[Recipe], Reads]
     inputs: Callable[[Run], Sequence[Path]]
-    settings: Callable[[Recipe], dict[str, Any]]
     outputs: Sequence[str]
     work: Callable[[Run, Tally, At], None]
     after: str = ""
     wanted: Callable[[Recipe], bool] = lambda recipe: True
+    required: str = ""
+    preflight: Callable[[Recipe, Options], Iterable[str]] = lambda recipe, options: ()
+    gate: Callable[[Run], None] = lambda run: None
+    repeat: Callable[[Options], bool] = lambda options: False
+    sends: bool = False
+
+    def settings(self, recipe: Recipe) -> dict[str, Any]:
+        """The settings that the result depends on, by dotted key."""
+        reads = self.reads(recipe) if callable(self.reads) else self.reads
+        return settings_of(recipe, reads)
+
+    def identity(self, run: Run, inputs: dict[str, str] | None = None) -> str:
+        """The fingerprint of the stage's work on what is there now.
+
+        Args:
+            run: the run.
+            inputs: the hashes of its inputs, when they are known already.
+        """
+        hashes = hash_inputs(self.inputs(run)) if inputs is None else inputs
+        return fingerprint(self.name, self.version, hashes, self.settings(run.recipe))
+
+
+def settings_of(recipe: Recipe, reads: Iterable[str]) -> dict[str, Any]:
+    """The values of settings by dotted key, without those that only change how a result is made."""
+    values: dict[str, Any] = {}
+    for key in reads:
+        section, _, rest = key.partition(".")
+        value = getattr(recipe, section)
+        if not isinstance(value, Section):
+            values[key] = value
+            continue
+        identity = value.identity()
+        assert not rest or rest in type(value).model_fields, key
+        values |= {f"{section}.{name}": v for name, v in identity.items() if rest in ("", name)}
+    return values
 
 
 def perform(run: Run, stage: Stage, force: bool = False) -> bool:
@@ -77,8 +134,7 @@ def perform(run: Run, stage: Stage, force: bool = False) -> bool:
         if run.folder in path.parents and not path.exists():
             raise InputError(f"{path}: not there yet; run sinoner {stage.after} {run.folder} first")
     inputs = hash_inputs(paths)
-    settings = stage.settings(run.recipe)
-    identity = fingerprint(stage.name, inputs, settings, run.recipe.seed)
+    identity = stage.identity(run, inputs)
     if not force and run.manifest.is_fresh(stage.name, identity):
         run.screen.say(f"{stage.name}: unchanged, skipped")
         return False
@@ -90,9 +146,9 @@ def perform(run: Run, stage: Stage, force: bool = False) -> bool:
     entry = Entry(
         fingerprint=f"incomplete {identity}" if tally.incomplete else identity,
         version=__version__,
-        seed=run.recipe.seed,
+        stage_version=stage.version,
         inputs={_shown(p, run.folder): digest for p, digest in inputs.items()},
-        settings=settings,
+        settings=stage.settings(run.recipe),
         counts=tally.counts(),
         made=tally.made,
         reasons=tally.reasons,
@@ -125,42 +181,6 @@ def plural(word: str) -> str:
     end = min((at for joint in (" in ", " not ") if (at := word.find(joint)) >= 0), default=len(word))
     head, tail = word[:end], word[end:]
     return (head[:-1] + "ies" if head.endswith("y") else head + "s") + tail
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process, and clear away the half files of one that was killed.
-
-    Raises:
-        InputError: another process holds it (says which), or the folder cannot be made.
-    """
-    import fcntl
-    import os
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be used as a run folder ({error.strerror}); choose another --out"
-        ) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            raise InputError(
-                f"{folder}: process {holder} is working on it; wait for it or choose another --out"
-            ) from None
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()))
-        handle.flush()
-        for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
-            if part.is_file():
-                part.unlink()
-        yield
 
 
 def _shown(path: str, folder: Path) -> str:

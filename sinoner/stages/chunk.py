@@ -6,19 +6,34 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sinoner import disk, engine
+from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Document, Reject
 from sinoner.run.layout import HUMAN, PASSAGES
+from sinoner.run.preflight import mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Options, Run, Stage
 from sinoner.run.tally import Tally
+from sinoner.settings import Recipe
+
+NO_CORPUS = "no corpus: give a file or folder, or set corpus.sources in the recipe"
 
 
 def _sources(run: Run) -> list[Path]:
     if not run.recipe.corpus.sources:
-        raise InputError("no corpus: give a file or folder, or set corpus.sources in the recipe")
+        raise InputError(NO_CORPUS)
     return [Path(s.path) for s in run.recipe.corpus.sources]
+
+
+def _preflight(recipe: Recipe, options: Options) -> Iterator[str]:
+    from sinoner.corpus.chunker import counter
+
+    if not recipe.corpus.sources:
+        yield NO_CORPUS
+    for source in recipe.corpus.sources:
+        if "://" not in source.path and not Path(source.path).exists():
+            yield f"{source.path}: no such file or folder (corpus.sources)"
+    yield from mistakes(partial(counter, recipe.corpus.tokenizer))
 
 
 def _chunk(run: Run, tally: Tally, at: At) -> None:
@@ -37,7 +52,7 @@ def _chunk(run: Run, tally: Tally, at: At) -> None:
             yield item
 
     with disk.AtomicFile(run.folder / PASSAGES) as passages, disk.AtomicFile(run.folder / HUMAN) as human:
-        for item in engine.run(partial(chunk, settings=settings), documents(), settings.workers):
+        for item in run.engine.map(partial(chunk, settings=settings), documents()):
             if isinstance(item, Reject):
                 _reject_of_chunk(item, tally)
                 continue
@@ -59,10 +74,10 @@ def _reject_of_chunk(reject: Reject, tally: Tally) -> None:
 
 CHUNK = Stage(
     name="chunk",
+    version=1,
+    reads=("corpus",),
     inputs=_sources,
-    settings=lambda r: r.corpus.model_dump(
-        mode="json", exclude={"sources": {"__all__": {"path"}}, "workers": True}
-    ),
     outputs=(PASSAGES, HUMAN),
     work=_chunk,
+    preflight=_preflight,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from sinoner.measurements import Decontamination
 from sinoner.records import Annotation
 from sinoner.run.layout import CONTAMINATION, DECONTAMINATED, TRAIN, VERIFIED, gold_place, kept
 from sinoner.run.manifest import Manifest
+from sinoner.run.preflight import mistakes
 from sinoner.run.screen import At
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
@@ -48,8 +50,7 @@ def _decontaminate(run: Run, tally: Tally, at: At) -> None:
     recipe = run.recipe
     source = kept(recipe, run.folder)
     tests = test_sets(recipe)
-    before = run.manifest.entries.get("verify" if source.name == VERIFIED else "filter")
-    at(before.counts["passage"].out if before else 0, "")
+    at(run.manifest.passages("verify" if source.name == VERIFIED else "filter"), "")
     if not tests:
         off = not recipe.filter.decontaminate
         why = "filter.decontaminate is off" if off else "no benchmark and no filter.test_sets"
@@ -111,12 +112,14 @@ def _inputs(run: Run) -> list[Path]:
 
 DECONTAMINATE = Stage(
     name="decontaminate",
+    version=1,
+    reads=(
+        *("filter.verify", "filter.decontaminate", "filter.near_duplicate"),
+        *("filter.test_sets", "evaluate.benchmarks"),
+    ),
     inputs=_inputs,
-    settings=lambda r: {
-        "near_duplicate": r.filter.near_duplicate,
-        "test_sets": [n if not Path(n).exists() else Path(n).name for n in test_sets_of(r)],
-    },
     outputs=(DECONTAMINATED, CONTAMINATION),
     work=_decontaminate,
     after="filter",
+    preflight=lambda recipe, options: mistakes(partial(test_sets, recipe)),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -13,32 +15,32 @@ from sinoner.errors import InputError
 from sinoner.measurements import Examples, ExampleUse
 from sinoner.records import Annotation, Lang, Prediction, Score
 from sinoner.retrieve.select import Entry
-from sinoner.run.layout import ADAPTER, CONTAMINATION, DECONTAMINATED, SHOWN, SUMMARY
+from sinoner.run.layout import ADAPTER, CONTAMINATION, DECONTAMINATED, PARTS, SHOWN, SUMMARY
+from sinoner.run.preflight import mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Options, Reads, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe, RetrieveSettings
 from sinoner.settings.itset_section import OBJECT_MODES, Mode
 from sinoner.stages import pools as sources
+from sinoner.stages import retrieve
 from sinoner.stages.decontaminate import unchecked
 from sinoner.stages.pools import OWN, Pools
-from sinoner.stages.retrieve import entry, serve, settings_of
-from sinoner.stages.split import LANGS, split
+from sinoner.stages.retrieve import entry, serve
+from sinoner.stages.split import LANGS, parts_of
 
 if TYPE_CHECKING:
     from sinoner.formats.gold_files import Gold
 
 _SHOWN = 5  # types that a line names
+NO_BENCHMARK = "no benchmark: give --benchmark PATH (a gold JSONL file or folder) or set evaluate.benchmarks"
 
 
 def _gold_paths(run: Run) -> list[Path]:
-    paths = [run.folder / DECONTAMINATED] if any(run.recipe.evaluate.examples) else []
+    examples = [run.folder / DECONTAMINATED, run.folder / PARTS]
+    paths = examples if any(run.recipe.evaluate.examples) else []
     if "tuned" in run.recipe.evaluate.models:
         paths.append(run.folder / ADAPTER)
-    if not run.recipe.evaluate.benchmarks:
-        raise InputError(
-            "no benchmark: give --benchmark PATH (a gold JSONL file or folder) or set evaluate.benchmarks"
-        )
     if (compared := run.folder / CONTAMINATION).exists():  # the summary says which benchmarks were compared
         paths.append(compared)
     if any(run.recipe.evaluate.examples):
@@ -104,7 +106,7 @@ def _examples(
     All benchmarks of a language are looked up together, so that its pool is embedded once.
     """
     settings = retrieval(run.recipe)
-    parts = split(run)
+    parts = parts_of(run)
     queries: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
     for n, (gold, sample) in enumerate(zip(golds, samples, strict=True)):
         for annotation in sample:  # the types asked are known; those of its entities are not
@@ -227,18 +229,38 @@ def _left_out(run: Run, tally: Tally, where: str, not_asked: Counter[str]) -> No
     )
 
 
+def scores(folder: Path) -> tuple[Score, ...]:
+    """The scores of a run, if it was evaluated."""
+    path = folder / SUMMARY
+    if not path.exists():
+        return ()
+    return tuple(Score.model_validate(s) for s in json.loads(path.read_text(encoding="utf-8"))["scores"])
+
+
+def _reads(recipe: Recipe) -> Reads:
+    own = recipe.model_copy(update={"retrieve": retrieval(recipe)})
+    shown = retrieve.reads(own) if any(recipe.evaluate.examples) else ()
+    return ("evaluate", "train.base", "train.dtype", "it_set.style", "it_set.mode", "seed", *shown)
+
+
+def _preflight(recipe: Recipe, options: Options) -> Iterator[str]:
+    from sinoner.formats.benchmarks import load_gold
+
+    if recipe.evaluate.benchmarks and any(recipe.evaluate.examples):
+        yield from retrieve.preflight(recipe, retrieval(recipe))
+    cache = resources.cache_root()
+    yield from mistakes(*(partial(load_gold, b, cache=cache) for b in recipe.evaluate.benchmarks))
+
+
 EVALUATE = Stage(
     name="evaluate",
+    version=1,
+    reads=_reads,
     inputs=_gold_paths,
-    settings=lambda r: {
-        **r.evaluate.model_dump(mode="json", exclude={"benchmarks", "batch_size", "pools"}),
-        "benchmarks": [b if not Path(b).exists() else Path(b).name for b in r.evaluate.benchmarks],
-        "base": r.train.base,
-        "style": r.it_set.style,
-        "mode": asking(r),
-        "retrieve": settings_of(retrieval(r)),
-    },
     outputs=(SUMMARY, SHOWN),
     work=_evaluate,
     after="finetune",
+    wanted=lambda recipe: bool(recipe.evaluate.benchmarks),
+    required=NO_BENCHMARK,
+    preflight=_preflight,
 )

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sinoner import disk, engine
+from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.measurements import RuleHits
 from sinoner.records import Annotation, Reject
 from sinoner.run.layout import ANNOTATIONS, FILTERED, HITS, INVENTORY, SAMPLES, SHAPE
+from sinoner.run.preflight import mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Run, Stage, keys
 from sinoner.run.tally import Tally
 from sinoner.stages import annotator_agreement, type_merges
 
@@ -26,7 +27,7 @@ def _filter(run: Run, tally: Tally, at: At) -> None:
     from sinoner.quality.types import Inventory
 
     settings = run.recipe.filter
-    at(run.manifest.entries["annotate"].counts["passage"].out, "")
+    at(run.manifest.passages("annotate"), "")
     names = type_merges.type_map(run.folder, run.recipe)
     on = switched_on(settings)
     near = settings.near_duplicate if "near_duplicate" in on else None
@@ -34,7 +35,7 @@ def _filter(run: Run, tally: Tally, at: At) -> None:
     inventory, shape, hits = Inventory(), ShapeCounter(), Counter[str]()
     rules = partial(clean, settings=settings, types_of=names.apply if names is not None else None)
     with disk.AtomicFile(run.folder / FILTERED) as file:
-        for cleaned in engine.run(rules, _voted(run, tally), settings.workers):
+        for cleaned in run.engine.map(rules, _voted(run, tally)):
             tally.take("passage")
             tally.take("entity", cleaned.entities)
             for reject in cleaned.rejects:
@@ -98,16 +99,16 @@ def _inputs(run: Run) -> list[Path]:
     return [*paths, types] if types is not None else paths
 
 
-# Settings of the stages that follow this one, and how many processes work: the result does not depend on them.
-_NOT_OURS = {
-    "types", "verify", "verify_model", "gold", "align_types", "require", "decontaminate", "test_sets", "workers",
-}  # fmt: skip
+# Settings of the stages that follow this one.
+_OTHERS = ("verify", "verify_model", "gold", "align_types", "require", "decontaminate", "test_sets")
 
 FILTER = Stage(
     name="filter",
+    version=1,
+    reads=keys("filter", but=_OTHERS),
     inputs=_inputs,
-    settings=lambda r: r.filter.model_dump(mode="json", exclude=_NOT_OURS),
     outputs=(FILTERED, INVENTORY, SHAPE, HITS),
     work=_filter,
     after="annotate",
+    preflight=lambda recipe, options: mistakes(partial(type_merges.named_file, recipe)),
 )

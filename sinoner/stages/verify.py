@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Lang
 from sinoner.run.layout import FILTERED, LEDGER, VERIFIED
+from sinoner.run.preflight import mistakes
 from sinoner.run.screen import At
-from sinoner.run.stage import Run, Stage
+from sinoner.run.stage import Options, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
 from sinoner.stages import type_merges
-from sinoner.stages.llm_session import Collecting, key_files_elsewhere, llm_identity, readable, tell_usage
+from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable, tell_usage
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _verify(run: Run, tally: Tally, at: At) -> None:
-    total = run.manifest.entries["filter"].counts["passage"].out
+    total = run.manifest.passages("filter")
     at(total, "")
     with disk.AtomicFile(run.folder / VERIFIED) as file:
         for judged in _judged(run, total, tally, at):
@@ -126,17 +127,6 @@ def _better(run: Run) -> BetterTypes:
     return BetterTypes(listed, stop, names.canonical)
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """What the verdicts depend on; how fast and how dear they come is left out."""
-    asked = {"types", "domain", "reasks"}
-    return {
-        "model": recipe.filter.verify_model or recipe.llm.model,
-        "stop_types": list(recipe.filter.stop_types),
-        **recipe.annotate.model_dump(mode="json", include=asked),
-        "llm": llm_identity(recipe, {"name", "max_tokens", "output", "extra"}),
-    }
-
-
 def _inputs(run: Run) -> list[Path]:
     langs: list[Lang] = ["zh", "en"]
     paths = [
@@ -147,12 +137,34 @@ def _inputs(run: Run) -> list[Path]:
     return [*paths, types] if types is not None else paths
 
 
+def _preflight(recipe: Recipe, options: Options) -> Iterator[str]:
+    """What stands in the way of asking the model that judges."""
+    from sinoner.llm.client import clients
+    from sinoner.llm.costs import account
+
+    if not options.thorough:
+        return
+
+    def asked() -> object:
+        llm = asking_of(recipe).llm
+        return account(recipe.annotate, llm, clients(llm), [])
+
+    yield from mistakes(asked)
+
+
 VERIFY = Stage(
     name="verify",
+    version=1,
+    reads=(
+        *("filter.verify_model", "filter.stop_types"),
+        *("annotate.types", "annotate.domain", "annotate.reasks"),
+        *(f"llm.{key}" for key in ("model", "name", "base_url", "max_tokens", "output", "extra")),
+    ),
     inputs=_inputs,
-    settings=_settings,
     outputs=(VERIFIED,),
     work=_verify,
     after="filter",
     wanted=lambda recipe: recipe.filter.verify,
+    preflight=_preflight,
+    sends=True,
 )

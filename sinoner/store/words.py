@@ -96,7 +96,8 @@ class Tokens:
             os.truncate(self._path, self._end)  # a line that a killed run did not finish
         # The tokens of one shard come from one process anyhow, and another would load its dictionary for nothing.
         workers = self._workers if len(missing) > engine.SHARD else 1
-        done = zip(missing, engine.run(partial(cut, lang=self._lang), missing.values(), workers), strict=True)
+        cut_here = engine.engine_of(workers).map(partial(cut, lang=self._lang), missing.values())
+        done = zip(missing, cut_here, strict=True)
         while shard := list(islice(done, engine.SHARD)):
             lines = [json.dumps(pair, ensure_ascii=False, separators=(",", ":")).encode() for pair in shard]
             disk.append(self._path, b"".join(line + b"\n" for line in lines))

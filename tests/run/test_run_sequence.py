@@ -1,16 +1,20 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_runs import DATA, TEXTS, execute, recipe, skipped
+from small_runs import DATA, TEXTS, execute, named, recipe, skipped
 
 from sinoner import disk
-from sinoner.errors import InputError, StoppedError
+from sinoner.commands import run_recipe as runs
+from sinoner.errors import BelowRequirementError, InputError, StoppedError
 from sinoner.records import Annotation, Conversation, Neighbours, Reject
-from sinoner.run import sequence as runs
+from sinoner.run.folder import locked
 from sinoner.run.manifest import Manifest
-from sinoner.run.stage import locked
+from sinoner.run.screen import Screen
+from sinoner.run.stage import Run
 from sinoner.run.tally import Tally
+from sinoner.stages.filter import FILTER
 
 
 @pytest.fixture
@@ -94,10 +98,11 @@ def test_a_file_somebody_changed_is_made_again(corpus: Path, tmp_path: Path) -> 
     assert (out / "filtered.jsonl").stat().st_size > 0
 
 
+@pytest.mark.usefixtures("small_shards")
 def test_same_inputs_and_seed_same_bytes(corpus: Path, tmp_path: Path) -> None:
     files = ["passages.jsonl", "annotations.jsonl", "filtered.jsonl", "neighbours.jsonl", "it_set/train.json"]
     execute(recipe(corpus, tmp_path / "a"))
-    execute(recipe(corpus, tmp_path / "b", "corpus.workers=2"))
+    execute(recipe(corpus, tmp_path / "b", "workers=2"))
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     execute(recipe(corpus, tmp_path / "c", "seed=7"))
@@ -148,7 +153,10 @@ def test_a_damaged_manifest_is_one_line(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     execute(recipe(corpus, out))
     (out / "manifest.json").write_text('{"stages": {"chunk": 3}}')
-    with pytest.raises(InputError, match="manifest.json: is damaged; delete it"):
+    with pytest.raises(
+        InputError,
+        match="manifest.json: cannot be read .damaged, or written by another version of sinoner.; delete it",
+    ):
         execute(recipe(corpus, out))
 
 
@@ -193,6 +201,7 @@ def test_a_stage_that_loses_a_record_is_a_bug(tmp_path: Path) -> None:
         tally.give("passage")
 
 
+@pytest.mark.usefixtures("small_shards")
 def test_the_filter_writes_the_same_bytes_whatever_the_number_of_workers(
     corpus: Path, tmp_path: Path
 ) -> None:
@@ -200,10 +209,99 @@ def test_the_filter_writes_the_same_bytes_whatever_the_number_of_workers(
     for workers in (1, 2):
         out = tmp_path / f"run{workers}"
         execute(
-            recipe(corpus, out, "filter.preset=strict", f"filter.workers={workers}"),
+            recipe(corpus, out, "filter.preset=strict", f"workers={workers}"),
             ("chunk", "annotate", "filter"),
         )
         names = ("filtered.jsonl", "rejects/filter.jsonl", "quality/types.json", "quality/rules.json")
         written.append([(out / name).read_bytes() for name in names])
     assert written[0] == written[1]
     assert written[0][0]
+
+
+def test_a_corpus_that_does_not_exist_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere.jsonl: no such file or folder \(corpus.sources\)"):
+        execute(recipe(tmp_path / "nowhere.jsonl", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_of_later_stages_are_reported_together_before_anything_is_made(
+    corpus: Path, tmp_path: Path
+) -> None:
+    mistakes = ("filter.types=no.yaml", "retrieve.pools=[nowhere.jsonl]", "filter.gold=none.jsonl")
+    with pytest.raises(InputError) as caught:
+        execute(recipe(corpus, tmp_path / "run", *mistakes), (*DATA, "gold"))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert [name for name in ("no.yaml", "nowhere.jsonl", "none.jsonl") if any(name in x for x in lines)]
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_embedder_of_evaluation_is_checked_before_labelling(corpus: Path, tmp_path: Path) -> None:
+    gold = tmp_path / "gold.jsonl"
+    entity = {"start": 0, "end": 2, "type": "人名", "text": "张伟"}
+    gold.write_text(json.dumps({"id": "g", "text": "张伟在上海。", "entities": [entity]}), encoding="utf-8")
+    words = (f"evaluate.benchmarks={gold}", "evaluate.strategy=nn", "retrieve.model_zh=no such/model/at/all")
+    with pytest.raises(InputError, match="no such/model/at/all"):
+        execute(recipe(corpus, tmp_path / "run", *words), (*DATA, "evaluate"))
+    assert not (tmp_path / "run").exists()
+    execute(recipe(corpus, tmp_path / "run", *words[:2]), DATA)
+
+
+def test_settings_that_only_change_how_run_nothing_again(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    execute(recipe(corpus, out))
+    same = (
+        "workers=2",
+        "train.device=cpu",
+        "retrieve.batch_size=3",
+        "llm.timeout=9",
+        "annotate.max_cost=1CNY",
+    )
+    assert skipped(execute(recipe(corpus, out, *same))) == set(DATA)
+
+
+def test_another_version_of_the_package_runs_nothing_again_another_version_of_a_stage_does(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    execute(recipe(corpus, out))
+    monkeypatch.setattr("sinoner.run.stage.__version__", "99.0")
+    assert skipped(execute(recipe(corpus, out))) == set(DATA)
+    settings = recipe(corpus, out)
+    newer = replace(FILTER, version=FILTER.version + 1)
+    stages = tuple(newer if stage is FILTER else stage for stage in named(*DATA))
+    runs.execute(settings, stages, Screen(quiet=True))
+    entry = Manifest(out).entries["filter"]
+    assert (entry.version, entry.stage_version) == ("99.0", FILTER.version + 1)
+
+
+def test_a_deleted_manifest_runs_all_stages_again(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    execute(recipe(corpus, out))
+    files = {p: p.read_bytes() for p in (out / "it_set").iterdir()}
+    (out / "manifest.json").unlink()
+    for stage in DATA[2:]:  # each verb alone, as the advice has it
+        execute(recipe(corpus, out), (stage,))
+    assert {p: p.read_bytes() for p in (out / "it_set").iterdir()} == files
+
+
+def test_a_stage_without_work_is_named_alone_and_left_out_among_others(corpus: Path, tmp_path: Path) -> None:
+    settings = recipe(corpus, tmp_path / "run")
+    assert "evaluate: left out; no benchmark: give --benchmark PATH" in execute(
+        settings, ("chunk", "evaluate")
+    )
+    with pytest.raises(InputError, match="^no benchmark: give --benchmark PATH"):
+        execute(settings, ("evaluate",))
+
+
+def test_a_gate_that_is_closed_stops_before_the_next_stage(corpus: Path, tmp_path: Path) -> None:
+    def closed(run: Run) -> None:
+        raise BelowRequirementError("too low")
+
+    chunk, annotate, *_ = named(*DATA)
+    settings = recipe(corpus, tmp_path / "run")
+    for _ in range(2):  # also when the stage is unchanged
+        with pytest.raises(BelowRequirementError, match="too low"):
+            runs.execute(settings, (replace(chunk, gate=closed), annotate), Screen(quiet=True))
+        assert (tmp_path / "run/report.html").exists()
+    assert list(Manifest(tmp_path / "run").entries) == ["chunk"]

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from small_runs import split
 
 from sinoner import disk
 from sinoner import recipe as recipes
+from sinoner.engine import engine_of
 from sinoner.errors import InputError
 from sinoner.formats.benchmarks import load_gold
 from sinoner.records import Annotation, Conversation, Entity, Neighbours, Passage
@@ -53,7 +55,11 @@ def start(folder: Path, examples: int = 1, **given: Any) -> Run:
         "it_set": {"validation": 0, **given.pop("it_set", {})},
         **given,
     }
-    return Run(folder, recipes.build(tree), Manifest(folder), Screen(Console(file=io.StringIO(), width=300)))
+    recipe = recipes.build(tree)
+    screen = Screen(Console(file=io.StringIO(), width=300))
+    run = Run(folder, recipe, Manifest(folder), screen, engine=engine_of(recipe.workers))
+    split(run)
+    return run
 
 
 def built(folder: Path, examples: int = 1, **given: Any) -> Manifest:
@@ -229,6 +235,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     assert (tmp_path / "a/it_set/train.json").read_bytes() != (tmp_path / "c/it_set/train.json").read_bytes()
 
 
+@pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize(
     ("examples", "given"), [(2, {}), (2, {"mode": "type", "max_tokens": 200}), (0, {"validation": 0.2})]
 )
@@ -236,9 +243,9 @@ def test_several_processes_make_the_same_files(tmp_path: Path, examples: int, gi
     more = {"formats": "all", "keep_empty": False, **given}
     entries = []
     for workers in (1, 2):
-        manifest = built(tmp_path / str(workers), examples, it_set={**more, "workers": workers})
+        manifest = built(tmp_path / str(workers), examples, it_set=more, workers=workers)
         entries.append(manifest.entries["build-it-set"])
-        again = start(tmp_path / str(workers), examples, it_set={**more, "workers": 3 - workers})
+        again = start(tmp_path / str(workers), examples, it_set=more, workers=3 - workers)
         perform(again, BUILD)
         assert again.manifest.entries["build-it-set"] == entries[-1]  # the number is no reason to run again
     assert entries[0].made == entries[1].made
@@ -253,12 +260,14 @@ def test_several_processes_make_the_same_files(tmp_path: Path, examples: int, gi
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_line_that_is_no_annotation(tmp_path: Path, workers: int) -> None:
-    run = start(tmp_path, it_set={"workers": workers})
+    run = start(tmp_path, workers=workers)
     line = disk.line(RECORDS[3]).replace(b'"by":"x"', b'"by":""')  # what splitting does not look at
     with (tmp_path / "decontaminated.jsonl").open("ab") as file:
         file.write(line.replace(b"d003#0", b"d999#0"))
+    split(run)
     with pytest.raises(
         InputError, match="decontaminated.jsonl: not an Annotation record: by must not be empty"
     ):

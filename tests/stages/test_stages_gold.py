@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from small_runs import named
 
 from sinoner import disk
 from sinoner import recipe as recipes
+from sinoner.commands import run_recipe as runs
 from sinoner.commands.check import problems
 from sinoner.errors import BelowRequirementError, InputError
 from sinoner.formats.gold_files import write_gold
 from sinoner.measurements import GoldScores
 from sinoner.quality.types import synonyms
 from sinoner.records import Annotation, Entity, Passage, Reject
-from sinoner.run import sequence as runs
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.score.places import Place, locate
@@ -282,7 +283,7 @@ TEXTS = [
     "李娜去年在深圳工作，王强在广州的中国银行上班。",
     "刘洋和赵敏一起去了南京，又到了苏州。",
 ]
-STAGES = ("chunk", "annotate", "filter", "gold", "retrieve", "build-it-set")
+STAGES = ("chunk", "annotate", "filter", "gold", "split", "retrieve", "build-it-set")
 
 
 @pytest.fixture
@@ -318,7 +319,7 @@ def recipe(tmp_path: Path, *overrides: str) -> Recipe:
 def execute(settings: Recipe, stages: tuple[str, ...] = STAGES) -> str:
     console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     try:
-        runs.execute(settings, (*stages, "decontaminate"), Screen(console))
+        runs.execute(settings, named(*stages, "decontaminate"), Screen(console))
     except InputError as error:
         console.print(f"raised {type(error).__name__}: {error}", soft_wrap=True, markup=False)
     return console.export_text()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from small_runs import split
 
 from sinoner import disk
 from sinoner import recipe as recipes
@@ -17,7 +18,6 @@ from sinoner.run.screen import Screen
 from sinoner.run.stage import Run
 from sinoner.stages import pools as sources
 from sinoner.stages.pools import Pools
-from sinoner.stages.split import split
 
 
 def annotation(identifier: str, text: str) -> Annotation:

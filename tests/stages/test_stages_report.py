@@ -22,7 +22,14 @@ from sinoner.stages.report import write_report
 def entry(**counts: tuple[int, int]) -> Entry:
     made = {u: Count.model_validate({"in": i, "out": o, "rejected": i - o}) for u, (i, o) in counts.items()}
     return Entry(
-        fingerprint="f", version="0", seed=1, inputs={}, settings={}, counts=made, seconds=1, outputs={}
+        fingerprint="f",
+        version="0",
+        stage_version=1,
+        inputs={},
+        settings={},
+        counts=made,
+        seconds=1,
+        outputs={},
     )
 
 
@@ -92,7 +99,12 @@ def test_what_the_manifest_says_about_the_set_is_shown(folder: Path) -> None:
     assert not Page(write_report(folder, recipe, found).read_text(encoding="utf-8")).text("table", "facts")
     made = {"conversation": 7, "negative type": 5, "hard negative type": 2, "dropped example": 3}
     counts = {"passage": Count.model_validate({"in": 9, "out": 7, "rejected": 2})}
-    more = {"made": made, "counts": counts, "reasons": {"no_types": 2}, "settings": {"max_tokens": 512}}
+    more = {
+        "made": made,
+        "counts": counts,
+        "reasons": {"no_types": 2},
+        "settings": {"it_set.max_tokens": 512},
+    }
     found.entries["build-it-set"] = entry().model_copy(update=more)
     page = Page(write_report(folder, recipe, found).read_text(encoding="utf-8"))
     told = [t.strip() for t in page.text("table", "facts") if t.strip() and not t.isspace()]

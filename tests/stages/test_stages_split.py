@@ -1,10 +1,12 @@
 """What is trained on and what is set aside."""
 
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sinoner import disk
 from sinoner import recipe as recipes
@@ -12,8 +14,8 @@ from sinoner.errors import InputError
 from sinoner.records import Annotation, Entity, Passage
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
-from sinoner.run.stage import Run
-from sinoner.stages.split import Parts, split
+from sinoner.run.stage import Run, perform
+from sinoner.stages.split import SPLIT, Parts, Placed, parts_of
 
 
 def annotations(documents: int, chunks: int = 3) -> list[Annotation]:
@@ -32,8 +34,17 @@ def annotations(documents: int, chunks: int = 3) -> list[Annotation]:
 def parts(folder: Path, records: list[Annotation], **it_set: Any) -> tuple[Run, Parts]:
     disk.write_records(folder / "decontaminated.jsonl", records)
     recipe = recipes.build({"out": str(folder), "it_set": it_set})
-    run = Run(folder, recipe, Manifest(folder), Screen(quiet=True))
-    return run, split(run)
+    run = Run(folder, recipe, Manifest(folder), Screen(Console(record=True, width=200, file=io.StringIO())))
+    perform(run, SPLIT)
+    return run, parts_of(run)
+
+
+def said(run: Run) -> str:
+    return run.screen.console.export_text(clear=False)
+
+
+def left_out(folder: Path) -> int:
+    return sum(p.part == "left_out" for p in disk.read_records(folder / "split/passages.jsonl", Placed))
 
 
 def test_every_passage_is_in_one_part_and_documents_stay_together(tmp_path: Path) -> None:
@@ -42,7 +53,7 @@ def test_every_passage_is_in_one_part_and_documents_stay_together(tmp_path: Path
     assert sorted([*found.train, *found.validation]) == [a.passage.id for a in records]
     assert len(found.validation) == 15
     assert not {i.partition("#")[0] for i in found.train} & {i.partition("#")[0] for i in found.validation}
-    assert found.left == 0
+    assert left_out(tmp_path) == 0
     order = [a.passage.id for a in records]
     assert list(found.train) == [i for i in order if i in found.train]
 
@@ -60,7 +71,7 @@ def test_places_are_those_of_the_lines(tmp_path: Path) -> None:
 
 def test_frequency_counts_training_mentions_only(tmp_path: Path) -> None:
     records = annotations(12)
-    _, found = parts(tmp_path, records, validation=0.3, size=14)
+    run, found = parts(tmp_path, records, validation=0.3, size=14)
     for lang in ("zh", "en"):
         expected = Counter(
             e.type
@@ -70,7 +81,9 @@ def test_frequency_counts_training_mentions_only(tmp_path: Path) -> None:
         )
         assert found.frequency[lang] == expected
     assert len(found.train) == 14
-    assert found.left == len(records) - 14 - len(found.validation) > 0
+    left = len(records) - 14 - len(found.validation)
+    assert left_out(tmp_path) == left > 0
+    assert f"split: {left} passages are left out of training (it_set.size, it_set.mix)" in said(run)
 
 
 def test_a_larger_size_contains_a_smaller_one(tmp_path: Path) -> None:
@@ -83,12 +96,14 @@ def test_a_larger_size_contains_a_smaller_one(tmp_path: Path) -> None:
 
 def test_languages_by_weight(tmp_path: Path) -> None:
     records = annotations(30, 1)  # 10 en, 20 zh
-    _, found = parts(tmp_path, records, validation=0, mix={"zh": 1, "en": 1})
+    run, found = parts(tmp_path, records, validation=0, mix={"zh": 1, "en": 1})
     langs = Counter(a.passage.lang for a in records if a.passage.id in found.train)
     assert langs == {"zh": 10, "en": 10}
-    assert found.short == ()
-    _, found = parts(tmp_path, records, validation=0, mix={"zh": 1, "en": 1}, size=24)
-    assert found.short == ("en",)
+    assert "fewer passages" not in said(run)
+    run, _ = parts(tmp_path, records, validation=0, mix={"zh": 1, "en": 1}, size=24)
+    line = "split: en: fewer passages than it_set.size and it_set.mix ask for, so the set is smaller"
+    assert line in said(run)
+    assert "split: zh: fewer" not in said(run)
     _, found = parts(tmp_path, records, validation=0, mix={"en": 1})
     assert len(found.train) == 10
 
@@ -102,3 +117,12 @@ def test_no_passage_of_a_language_that_is_wanted(tmp_path: Path) -> None:
     records = [a for a in annotations(9) if a.passage.lang == "zh"]
     with pytest.raises(InputError, match="en"):
         parts(tmp_path, records, mix={"zh": 1, "en": 1})
+
+
+def test_a_damaged_file_of_types_is_one_line(tmp_path: Path) -> None:
+    run, _ = parts(tmp_path, annotations(6))
+    (tmp_path / "split/types.json").write_text("{", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"split/types.json: is missing or damaged; run sinoner build-it-set"
+    ):
+        parts_of(run)

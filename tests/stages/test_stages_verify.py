@@ -15,19 +15,22 @@ import pytest
 from asking import end
 from fault_server import FaultServer
 from rich.console import Console
+from small_runs import named
 
 from sinoner import disk
 from sinoner import recipe as recipes
+from sinoner.commands import run_recipe as runs
 from sinoner.commands.check import problems
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Reject
 from sinoner.report.labels import reason
-from sinoner.run import sequence as runs
 from sinoner.run.layout import FILTERED, VERIFIED, kept
 from sinoner.run.manifest import Entry, Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import plural
 from sinoner.settings import Recipe
+from sinoner.stages import flow
+from sinoner.stages.verify import VERIFY
 
 STAGES = ("chunk", "annotate", "filter", "verify")
 JUDGE = "filter.verify=true"
@@ -81,7 +84,7 @@ def recipe(source: Path, out: Path, server: FaultServer, *overrides: str) -> Rec
 def execute(settings: Recipe, stages: tuple[str, ...] = STAGES, force: bool = False) -> str:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(width=300, record=True, file=nowhere)
-        runs.execute(settings, stages, Screen(console), force=force, summary=False)
+        runs.execute(settings, named(*stages), Screen(console), force=force, summary=False)
     return console.export_text()
 
 
@@ -152,10 +155,10 @@ def test_without_verify_there_is_no_stage(server: FaultServer, tmp_path: Path) -
     assert not (run / VERIFIED).exists()
     assert kept(settings, run) == run / FILTERED
     assert server.stats()["calls"] == 0
-    names = [stage.name for stage in runs.STAGES]
+    names = [stage.name for stage in flow.STAGES]
     assert names.index("verify") == names.index("filter") + 1
-    assert "verify" in runs.OWN["filter"]
-    assert "verify" in runs.OWN["build-it-set"]
+    assert VERIFY in flow.OWN["filter"]
+    assert VERIFY in flow.OWN["build-it-set"]
 
 
 def test_what_the_server_failed_at_stays_and_is_asked_again_by_the_next_run(
