@@ -8,7 +8,7 @@ Python with everything in memory: for each positive type a negative one by chanc
 all other types, which are listed anew for each passage; one JSON list, indented. ``json`` reads, parses and writes the same lines
 and does nothing else. ``sinoner`` is the stage build-it-set with its default files and no examples, ``sinoner-examples`` the same
 with two examples for each passage, ``sinoner-all`` the same as ``sinoner`` with all formats. Those with ``workers`` run in as
-many processes as there are processors (it_set.workers); their ``peak_mb`` is that of all processes together. ``ratio`` is against
+many processes as there are CPUs (workers); their ``peak_mb`` is that of all processes together. ``ratio`` is against
 ``paper``, in wall time.
 
 With --paper-passages, ``paper`` counts the types of all passages but converts and writes N of them, and the seconds of that
@@ -128,19 +128,22 @@ def json_only(source: Path, target: Path) -> None:
 
 
 def stage(folder: Path, method: str) -> dict[str, int]:
-    """The stage as the command line runs it, on a run folder that holds the annotations and their neighbours."""
+    """Split and build as the command line does, on a run folder that holds annotations and neighbours."""
+    from sinoner.engine import engine_of
     from sinoner.recipe import build
     from sinoner.run.manifest import Manifest
     from sinoner.run.screen import Screen
     from sinoner.run.stage import Run, perform
     from sinoner.stages.build import BUILD
+    from sinoner.stages.split import SPLIT
 
     settings: dict[str, Any] = {"formats": "all"} if method == "sinoner-all" else {}
-    if method.endswith("-workers"):
-        settings["workers"] = os.cpu_count()
+    workers = (os.cpu_count() or 1) if method.endswith("-workers") else 1
     recipe = build({"it_set": settings, "out": str(folder), "seed": SEED})
     manifest = Manifest(folder)
-    perform(Run(folder, recipe, manifest, Screen()), BUILD)
+    run = Run(folder, recipe, manifest, Screen(), engine=engine_of(workers))
+    perform(run, SPLIT)
+    perform(run, BUILD)
     entry = manifest.entries["build-it-set"]
     return {word.replace(" ", "_"): n for word, n in entry.made.items()}
 

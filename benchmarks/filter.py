@@ -101,6 +101,7 @@ def json_only(source: Path, target: Path) -> None:
 
 def stage(source: Path, folder: Path, method: str, workers: int, count: int) -> dict[str, object]:
     """The stage as the command line runs it, on a run folder that holds these annotations."""
+    from sinoner.engine import engine_of
     from sinoner.recipe import build
     from sinoner.run.manifest import Entry, Manifest
     from sinoner.run.screen import Screen
@@ -109,18 +110,18 @@ def stage(source: Path, folder: Path, method: str, workers: int, count: int) -> 
 
     preset, _, near = method.partition("-")
     rules = {} if near else {"near_duplicate": False}
-    recipe = build({"filter": {"preset": preset, "rules": rules, "workers": workers}, "out": str(folder)})
+    recipe = build({"filter": {"preset": preset, "rules": rules}, "out": str(folder)})
     (folder / "annotations.jsonl").symlink_to(source)
     manifest = Manifest(folder)
     counts = {"passage": {"in": count, "out": count, "rejected": 0}}
     manifest.add("annotate", Entry.model_validate({**EMPTY, "counts": counts}))
-    perform(Run(folder, recipe, manifest, Screen()), FILTER)
+    perform(Run(folder, recipe, manifest, Screen(), engine=engine_of(workers)), FILTER)
     entry = manifest.entries["filter"]
     return {"kept": entry.counts["entity"].out, "passages_kept": entry.counts["passage"].out}
 
 
 EMPTY = {
-    "fingerprint": "", "version": "", "seed": 0, "inputs": {}, "settings": {}, "made": {}, "reasons": {}, "seconds": 0.0,
+    "fingerprint": "", "version": "", "stage_version": 1, "inputs": {}, "settings": {}, "made": {}, "reasons": {}, "seconds": 0.0,
     "outputs": {},
 }  # fmt: skip
 

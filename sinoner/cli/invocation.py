@@ -38,10 +38,13 @@ class VerbCommand(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings after the options."""
-        from sinoner.settings import SECTIONS
+        from sinoner.settings import SECTIONS, Recipe
 
         names = SECTIONS_OF.get(self.name or "", tuple(SECTIONS) if self.name in ("run", "check") else ())
         rows = []
+        for key in ("seed", "workers") if names else ():
+            field = Recipe.model_fields[key]
+            rows.append((key, f"{field.description} [default: {field.default}]"))
         for name in names:
             for key, field in SECTIONS[name].model_fields.items():
                 rows.append(

@@ -40,6 +40,16 @@ class Hit(NamedTuple):
     near: bool
 
 
+class Found(NamedTuple):
+    """What a passage shares with test sets: one hit per test set, in their order, and all test passages it touches."""
+
+    hits: tuple[Hit, ...]
+    touched: frozenset[int]
+
+
+NOTHING = Found((), frozenset())
+
+
 class Decontaminator:
     """Looks passages up in an index of the test sets; memory grows with the test sets only (28 bytes an n-gram).
 
@@ -91,37 +101,43 @@ class Decontaminator:
             self._near.add(found, band_keys(found, self._near.bands))
             self._near_numbers.append(number)
 
-    def hits(self, passage: Passage) -> list[Hit]:
-        """One hit for every test set that the passage shares text with, in their order."""
+    def find(self, passage: Passage) -> Found:
+        """What the passage shares with the test sets. Nothing is counted, so several processes may search."""
         form = normal(passage.text)
         found: dict[int, Hit] = {}
+        touched: set[int] = set()
+
+        def take(number: int, shared: str) -> None:
+            """Keep the first hit of every test set; a piece that is not shared after all (equal hashes) is empty."""
+            if shared:
+                touched.add(number)
+                place = self._places[number]
+                found.setdefault(place[0], Hit(place, shared, near=False))
+
         for number in self._whole.get(form, ()):
-            self._take(found, number, form)
+            take(number, form)
         if self._characters:
             for at, number in self._characters.meeting(of_characters(form, CHARACTERS)):
                 test_form = normal(self._passage(number).text)
-                self._take(found, number, _common(form, at, test_form, CHARACTERS))
+                take(number, _common(form, at, test_form, CHARACTERS))
         if self._words:
             words = normal_words(passage.text)
             for at, number in self._words.meeting(of_words(words, WORDS)):
                 test_words = normal_words(self._passage(number).text)
-                self._take(found, number, " ".join(_common(words, at, test_words, WORDS)))
+                take(number, " ".join(_common(words, at, test_words, WORDS)))
         if not found and form and (near := self._nearly(form)) is not None:
-            found[near.place[0]] = near
-        return [found[number] for number in sorted(found)]
+            number, similarity = near
+            touched.add(number)
+            place = self._places[number]
+            found[place[0]] = Hit(place, f"similarity {similarity:.2f}", near=True)
+        return Found(tuple(found[test] for test in sorted(found)), frozenset(touched))
 
     def _passage(self, number: int) -> Passage:
         test, at = self._places[number]
         return self.tests[test].passages[at]
 
-    def _take(self, found: dict[int, Hit], number: int, shared: str) -> None:
-        """Keep the first hit of every test set; a piece that is not shared after all (equal hashes) is empty."""
-        if shared:
-            self._touched.add(number)
-            place = self._places[number]
-            found.setdefault(place[0], Hit(place, shared, near=False))
-
-    def _nearly(self, form: str) -> Hit | None:
+    def _nearly(self, form: str) -> tuple[int, float] | None:
+        """The test passage of which a text in normal form is a near-duplicate, and how similar they are."""
         of = grams(form)
         # Texts of Jaccard similarity t share at least t of the grams of each.
         if not len(of) or self._sieve.may_hold(of).sum() < self._near.threshold * len(of):
@@ -129,14 +145,17 @@ class Decontaminator:
         near = self._near.find(of, band_keys(of, self._near.bands))
         if near is None:
             return None
-        number = self._near_numbers[near[0]]
-        self._touched.add(number)
-        return Hit(self._places[number], f"similarity {near[1]:.2f}", near=True)
+        return self._near_numbers[near[0]], near[1]
 
     def check(self, passage: Passage) -> Reject | None:
         """Why a passage goes (``shared_ngram`` or ``near_test``), or None; counted either way."""
+        return self.book(passage.id, self.find(passage))
+
+    def book(self, identifier: str, found: Found) -> Reject | None:
+        """Count what was found for a passage; returns why it goes, or None."""
         self._checked += 1
-        hits = self.hits(passage)
+        self._touched |= found.touched
+        hits = found.hits
         if not hits:
             return None
         self._dropped += 1
@@ -146,7 +165,7 @@ class Decontaminator:
         test = self.tests[first.place[0]]
         shared = first.shared if len(first.shared) <= _SHOWN else first.shared[:_SHOWN] + "…"
         return Reject(
-            id=passage.id,
+            id=identifier,
             stage=STAGE,
             reason="near_test" if first.near else "shared_ngram",
             detail=f"{test.name} {test.passages[first.place[1]].id}: {shared}",

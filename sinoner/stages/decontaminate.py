@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
 from sinoner import disk, resources
+from sinoner.engine import Engine
+from sinoner.errors import InputError
 from sinoner.measurements import Decontamination
+from sinoner.quality.contamination import NOTHING, Found
 from sinoner.records import Annotation
 from sinoner.run.layout import CONTAMINATION, DECONTAMINATED, TRAIN, VERIFIED, gold_place, kept
 from sinoner.run.manifest import Manifest
@@ -21,7 +25,7 @@ from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
 
 if TYPE_CHECKING:
-    from sinoner.quality.contamination import TestSet
+    from sinoner.quality.contamination import Decontaminator, TestSet
 
 
 def test_sets_of(recipe: Recipe) -> tuple[str, ...]:
@@ -44,6 +48,40 @@ def test_sets(recipe: Recipe) -> list[TestSet]:
     return [TestSet(g.name, g.digest, [a.passage for a in g.annotations]) for g in golds]
 
 
+class _Searched(NamedTuple):
+    """A passage by its id, how many entities it has, and what it shares with test sets."""
+
+    id: str
+    entities: int
+    found: Found
+
+
+class _Search:
+    """Looks the passages of annotations up in the test sets; works in any number of processes."""
+
+    def __init__(self, source: Path, decontaminator: Decontaminator | None) -> None:
+        self._source = source
+        self._find = decontaminator.find if decontaminator else None
+
+    def __call__(self, lines: Iterable[bytes]) -> Iterator[_Searched]:
+        for line in lines:
+            try:
+                annotation = disk.parse(line, Annotation)
+            except ValueError as error:
+                raise InputError(
+                    f"{self._source}: not an Annotation record: {error}: {line[:80]!r}"
+                ) from None
+            passage = annotation.passage
+            found = self._find(passage) if self._find else NOTHING
+            yield _Searched(passage.id, len(annotation.entities), found)
+
+
+def _with_lines(lines: Iterable[bytes], engine: Engine, search: _Search) -> Iterator[tuple[bytes, _Searched]]:
+    """Each line with what was found; lines that several processes still work on are held."""
+    ahead, kept = tee(lines)
+    return zip(kept, engine.map(search, ahead), strict=True)
+
+
 def _decontaminate(run: Run, tally: Tally, at: At) -> None:
     from sinoner.quality.contamination import Decontaminator
 
@@ -58,18 +96,17 @@ def _decontaminate(run: Run, tally: Tally, at: At) -> None:
     decontaminator = Decontaminator(tests, recipe.filter.near_duplicate) if tests else None
     with disk.AtomicFile(run.folder / DECONTAMINATED) as file, source.open("rb") as lines:
         # Nothing is changed in what stays: its line is copied as it is.
-        for line, annotation in zip(lines, disk.read_records(source, Annotation), strict=True):
-            entities = len(annotation.entities)
+        for line, searched in _with_lines(lines, run.engine, _Search(source, decontaminator)):
             tally.take("passage")
-            tally.take("entity", entities)
-            reject = decontaminator.check(annotation.passage) if decontaminator else None
+            tally.take("entity", searched.entities)
+            reject = decontaminator.book(searched.id, searched.found) if decontaminator else None
             if reject is not None:
                 tally.reject(reject)
-                tally.lose("entity", entities)
+                tally.lose("entity", searched.entities)
                 continue
             file.write(line)
             tally.give("passage")
-            tally.give("entity", entities)
+            tally.give("entity", searched.entities)
     result = decontaminator.result() if decontaminator else Decontamination(checked=0, dropped=0)
     disk.write_json(run.folder / CONTAMINATION, result.model_dump(mode="json"))
 

@@ -75,7 +75,7 @@ class Pools(Mapping[str, Annotation]):
         from sinoner.quality.contamination import Decontaminator
 
         decontaminator = Decontaminator(tests, self._run.recipe.filter.near_duplicate)
-        shared = frozenset(i for i, a in self._foreign.items() if decontaminator.hits(a.passage))
+        shared = frozenset(i for i, a in self._foreign.items() if decontaminator.find(a.passage).hits)
         passages = Counter(map(_pool_of, self._foreign))
         for name, n in sorted(Counter(map(_pool_of, shared)).items()):
             told = f"retrieve.pools: {name}: {n} of {passages[name]} passages share text with a test set"

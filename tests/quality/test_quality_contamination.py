@@ -40,7 +40,7 @@ def against(*tests: Benchmark, threshold: float = 0.8) -> Decontaminator:
     ],
 )
 def test_a_piece_of_13_characters_is_found(text: str) -> None:
-    (hit,) = against(benchmark("a", "别的话。", ZH)).hits(passage(text))
+    (hit,) = against(benchmark("a", "别的话。", ZH)).find(passage(text)).hits
     assert hit.place == (0, 1)
     assert not hit.near
     assert len(hit.shared) >= CHARACTERS
@@ -58,7 +58,7 @@ def test_a_piece_of_13_characters_is_found(text: str) -> None:
     ],
 )
 def test_twelve_characters_or_other_text_stay(text: str) -> None:
-    assert against(benchmark("a", ZH)).hits(passage(text)) == []
+    assert against(benchmark("a", ZH)).find(passage(text)).hits == ()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_twelve_characters_or_other_text_stay(text: str) -> None:
     ],
 )
 def test_a_piece_of_8_english_words_is_found(text: str) -> None:
-    (hit,) = against(benchmark("a", EN + " So it was.", lang="en")).hits(passage(text, lang="en"))
+    (hit,) = against(benchmark("a", EN + " So it was.", lang="en")).find(passage(text, lang="en")).hits
     assert not hit.near
     assert len(hit.shared.split()) >= WORDS
     assert f" {hit.shared} " in f" {' '.join(normal_words(text))} "
@@ -81,55 +81,59 @@ def test_a_piece_of_8_english_words_is_found(text: str) -> None:
 def test_seven_english_words_stay() -> None:
     words = EN.split()
     decontaminator = against(benchmark("a", EN, lang="en"))
-    assert decontaminator.hits(passage(" ".join(words[:7]), lang="en")) == []
-    assert decontaminator.hits(passage(" ".join(words[:8]), lang="en")) != []
-    assert decontaminator.hits(passage("Bob left on Anna Smith moved to Paris in 1990.", lang="en")) == []
+    assert decontaminator.find(passage(" ".join(words[:7]), lang="en")).hits == ()
+    assert decontaminator.find(passage(" ".join(words[:8]), lang="en")).hits != ()
+    assert (
+        decontaminator.find(passage("Bob left on Anna Smith moved to Paris in 1990.", lang="en")).hits == ()
+    )
 
 
 def test_the_test_passage_decides_which_n_gram_counts() -> None:
     mixed = passage(f"他引用了这句话：{EN}", lang="zh")
-    assert len(against(benchmark("a", EN, lang="en")).hits(mixed)) == 1
-    assert len(against(benchmark("a", ZH)).hits(passage(f"He wrote {ZH}", lang="en"))) == 1
+    assert len(against(benchmark("a", EN, lang="en")).find(mixed).hits) == 1
+    assert len(against(benchmark("a", ZH)).find(passage(f"He wrote {ZH}", lang="en")).hits) == 1
 
 
 @pytest.mark.parametrize("again", ["天气很好。", "　天气，很好", "“天气很好”！"])
 def test_a_short_test_passage_is_found_as_a_whole(again: str) -> None:
-    (hit,) = against(benchmark("a", "天气很好")).hits(passage(again))
+    (hit,) = against(benchmark("a", "天气很好")).find(passage(again)).hits
     assert (hit.shared, hit.near) == ("天气很好", False)
 
 
 def test_a_short_test_passage_inside_a_longer_one_is_not_looked_for() -> None:
     decontaminator = against(benchmark("a", "天气很好"), benchmark("b", "Anna left Paris", lang="en"))
-    assert decontaminator.hits(passage("今天天气很好")) == []
-    assert decontaminator.hits(passage("Yesterday Anna left Paris", lang="en")) == []
-    assert [h.place for h in decontaminator.hits(passage("anna left paris!", lang="en"))] == [(1, 0)]
+    assert decontaminator.find(passage("今天天气很好")).hits == ()
+    assert decontaminator.find(passage("Yesterday Anna left Paris", lang="en")).hits == ()
+    assert [h.place for h in decontaminator.find(passage("anna left paris!", lang="en")).hits] == [(1, 0)]
 
 
 def test_letters_and_addresses_alone_do_not_make_a_chinese_piece() -> None:
     decontaminator = against(benchmark("a", "他在 Tilak Secondary School 读书，网址 http://t.cn/z8AU8Pa"))
-    assert decontaminator.hits(passage("She went to secondary school in Rome.", lang="en")) == []
-    assert decontaminator.hits(passage("Read http://t.cn/z8AU8Pa now", lang="en")) == []
+    assert decontaminator.find(passage("She went to secondary school in Rome.", lang="en")).hits == ()
+    assert decontaminator.find(passage("Read http://t.cn/z8AU8Pa now", lang="en")).hits == ()
     assert (
-        decontaminator.hits(passage("小明在Tilak Secondary School读书")) == []
+        decontaminator.find(passage("小明在Tilak Secondary School读书")).hits == ()
     )  # hardly a Han character in it
     mostly_chinese = against(benchmark("a", "他在一所名叫Tilak的中学读完了初中和高中"))
-    assert len(mostly_chinese.hits(passage("她在一所名叫Tilak的中学读完了初中"))) == 1
+    assert len(mostly_chinese.find(passage("她在一所名叫Tilak的中学读完了初中")).hits) == 1
 
 
 def test_a_chinese_test_passage_of_letters_is_found_as_a_whole_or_nearly() -> None:
     text = "i9-7900x/gtx1080ti/960evo,500g/32gb"
     decontaminator = against(benchmark("a", text))
-    assert [h.near for h in decontaminator.hits(passage(text.upper()))] == [False]
-    assert [h.near for h in decontaminator.hits(passage(text + "2"))] == [True]
+    assert [h.near for h in decontaminator.find(passage(text.upper())).hits] == [False]
+    assert [h.near for h in decontaminator.find(passage(text + "2")).hits] == [True]
 
 
 def test_a_near_duplicate_without_a_common_piece_is_found() -> None:
     words = "one two threa four five six seven eighth ninth tenth eleventh twelfth thirteenth fourteenth"
     changed = words.replace("threa", "three").replace("tenth", "tentx")
-    (hit,) = against(benchmark("a", words, lang="en"), threshold=0.7).hits(passage(changed, lang="en"))
+    (hit,) = against(benchmark("a", words, lang="en"), threshold=0.7).find(passage(changed, lang="en")).hits
     assert hit.near
     assert hit.shared.startswith("similarity 0.")
-    assert against(benchmark("a", words, lang="en"), threshold=0.95).hits(passage(changed, lang="en")) == []
+    assert (
+        against(benchmark("a", words, lang="en"), threshold=0.95).find(passage(changed, lang="en")).hits == ()
+    )
 
 
 def test_every_test_set_counts_its_own_hits() -> None:
@@ -140,10 +144,10 @@ def test_every_test_set_counts_its_own_hits() -> None:
         benchmark("d", ZH[:20], ZH),
     )
     decontaminator = against(*tests)
-    assert [h.place for h in decontaminator.hits(passage(ZH + EN))] == [(0, 1), (1, 0), (3, 0)]
+    assert [h.place for h in decontaminator.find(passage(ZH + EN)).hits] == [(0, 1), (1, 0), (3, 0)]
     near = EN.replace("Paris", "Parix").replace("painter", "paintex")
     both = against(benchmark("x", EN, lang="en"), benchmark("y", "no", EN, lang="en"), threshold=0.6)
-    assert next((h.place, h.near) for h in both.hits(passage(near, lang="en"))) == ((0, 0), True)
+    assert next((h.place, h.near) for h in both.find(passage(near, lang="en")).hits) == ((0, 0), True)
 
 
 def test_a_reject_names_the_test_set_the_passage_and_the_piece() -> None:
@@ -202,7 +206,7 @@ def test_without_a_test_set_everything_stays() -> None:
 
 def test_a_test_passage_without_letters_hits_nothing() -> None:
     decontaminator = against(benchmark("a", "……", "！"))
-    assert decontaminator.hits(passage("。")) == []
+    assert decontaminator.find(passage("。")).hits == ()
 
 
 def shares(text: str, tests: Sequence[tuple[str, str]]) -> bool:
@@ -233,7 +237,7 @@ TEXT = CHINESE.map(lambda x: ("".join(x), "zh")) | ENGLISH.map(lambda x: (" ".jo
 @given(TEXT, st.lists(TEXT, max_size=4))
 def test_hits_as_sets_of_strings_find_them(text: tuple[str, str], tests: list[tuple[str, str]]) -> None:
     sets = [Benchmark(str(n), "", [passage(t, 0, lang)]) for n, (t, lang) in enumerate(tests)]
-    found = Decontaminator(sets, 1.0).hits(passage(text[0], 0, text[1]))
+    found = Decontaminator(sets, 1.0).find(passage(text[0], 0, text[1])).hits
     by_gram = {hit.place[0] for hit in found if not hit.near}
     assert by_gram == {n for n, test in enumerate(tests) if shares(text[0], [test])}
 
