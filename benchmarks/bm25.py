@@ -160,7 +160,7 @@ def scored(method: str, pool: list[list[str]], count: int, candidates: int) -> d
 def cut(method: str, texts: list[str], folder: Path) -> dict[str, object]:
     import jieba
 
-    from sinoner.store.words import Tokens
+    from sinoner.store.tokenized import Tokens
 
     jieba.setLogLevel(60)
     jieba.initialize()
@@ -196,7 +196,7 @@ def child(method: str, source: Path, count: int, candidates: int) -> None:
 
 def main() -> None:
     from sinoner.retrieve.tokenize import kept
-    from sinoner.store.words import Tokens, stop_words
+    from sinoner.store.tokenized import Tokens, stop_words
 
     methods = [m for m in ARGS.methods.split(",") if m != "rank_bm25" or find_spec("rank_bm25")]
     with tempfile.TemporaryDirectory() as name:

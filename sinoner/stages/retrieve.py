@@ -22,8 +22,8 @@ from sinoner.stages.split import LANGS, SPLIT_KEYS, split
 
 if TYPE_CHECKING:
     from sinoner.retrieve.embedder import Vectors
+    from sinoner.store.tokenized import Tokens
     from sinoner.store.vectors import VectorStore
-    from sinoner.store.words import Tokens
 
 
 class Served(NamedTuple):
@@ -125,7 +125,7 @@ class _Tools:
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         if self._store is None:
-            from sinoner.store.vectors import vectors_of
+            from sinoner.stages.run_embedder import vectors_of
 
             self._store = self._stack.enter_context(vectors_of(self._run, self._lang, self._at, self._lang))
         made = self._store.encode(texts)
@@ -139,7 +139,7 @@ class _Tools:
 
     def _words(self, texts: Sequence[str]) -> list[list[str]]:
         from sinoner.retrieve.tokenize import kept
-        from sinoner.store.words import Tokens, stop_words
+        from sinoner.store.tokenized import Tokens, stop_words
 
         stops = stop_words(self._settings.stop_words, self._lang)
         if self._cut_into_words is None:

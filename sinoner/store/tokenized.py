@@ -1,4 +1,4 @@
-"""The tokens that BM25 works on: cut once and kept in the run folder; and the stop words that the settings name."""
+"""The tokens that BM25 works on, computed once and kept in a file; and the stop words that the settings name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tokens:
 
     Chinese is kept in a file, one JSON line per text (key, tokens), which only grows: a killed run loses what it was just
     writing, and the next one cuts only what the file does not have. The key is a hash of tokenizer, its version, language and
-    text, so a newer tokenizer cuts anew. English is split at white space, which is faster than reading it: no file.
+    text, so a newer tokenizer cuts again. English is split at white space, which is faster than reading it: no file.
 
     Args:
         path: the file; made when it is needed. Deleting it is safe.
@@ -85,7 +85,7 @@ class Tokens:
             for place, key in places:
                 file.seek(place)
                 tokens = _tokens(file.readline(), key)
-                if tokens is not None:  # a damaged line is cut anew
+                if tokens is not None:  # a damaged line is cut again
                     yield key, self._shared(tokens)
 
     def _cut(self, missing: dict[str, str]) -> Iterator[tuple[str, list[str]]]:

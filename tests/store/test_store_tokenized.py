@@ -14,7 +14,7 @@ from sinoner import disk, resources
 from sinoner.errors import InputError, StoppedError
 from sinoner.records import Lang
 from sinoner.retrieve.tokenize import cut, kept
-from sinoner.store.words import Tokens, stop_words
+from sinoner.store.tokenized import Tokens, stop_words
 
 TEXTS = ["我在北京大学读书。", "他住在上海市浦东新区。", "今天天气很好。"]
 
@@ -75,7 +75,7 @@ def test_a_damaged_line_is_cut_anew(tmp_path: Path, damage: bytes) -> None:
 def test_tokens_of_another_tokenizer_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokens.jsonl"
     Tokens(path, "zh", 1).of(TEXTS)
-    monkeypatch.setattr("sinoner.store.words.tokenizer", lambda lang: "jieba 99")
+    monkeypatch.setattr("sinoner.store.tokenized.tokenizer", lambda lang: "jieba 99")
     Tokens(path, "zh", 1).of(TEXTS)
     keys = [key for key, _ in kept_in(path)]
     assert len(keys) == len(set(keys)) == 6
@@ -97,7 +97,7 @@ def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from sinoner.store.words import Tokens
+from sinoner.store.tokenized import Tokens
 Tokens(Path(sys.argv[1]), "zh", 1).of([f"第{i}篇：" + "张伟在北京大学教书，李娜住在上海市。" * 9 for i in range(20000)])
 """
 
