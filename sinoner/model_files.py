@@ -18,6 +18,8 @@ from sinoner.errors import InputError
 
 # Seconds until a connection that failed at once is tried a second time.
 _PAUSE = 1.0
+# Seconds that the client gets beyond its own time-out before it is given up on.
+_GRACE = 1.0
 
 
 class Wanted(NamedTuple):
@@ -125,7 +127,7 @@ def _missing(identifier: str, wanted: Wanted) -> str | None:
         return f"there is no such folder, and {hub} has no such model, or only for those who may see it (hf auth login)"
     except HfHubHTTPError:
         return None
-    except TimeoutError:
+    except (TimeoutError, httpx2.TimeoutException):  # given up on, or given up by the client itself
         why = f"no answer in {seconds} s; the environment variable HF_HUB_ETAG_TIMEOUT gives it longer"
     except (httpx2.HTTPError, OSError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -139,12 +141,12 @@ def _missing(identifier: str, wanted: Wanted) -> str | None:
 def _ask(url: str, seconds: float) -> None:
     """Ask the hub about a file.
 
-    In a thread that is not waited for: names that nobody resolves and addresses that nobody answers at take their time
-    each, whatever the client is told.
+    In a thread that is abandoned after the time-out and a little more: the client's own time-out covers neither the
+    resolving of names nor several addresses that do not answer.
 
     Raises:
         TimeoutError: there was no answer in time.
-        Exception: whatever the client of the hub raises.
+        Exception: whatever the client of the hub raises, its own time-out among it.
     """
     import httpx2
     from huggingface_hub import get_hf_file_metadata
@@ -164,4 +166,4 @@ def _ask(url: str, seconds: float) -> None:
             answer.set_result(None)
 
     Thread(target=ask, daemon=True).start()
-    answer.result(timeout=seconds)
+    answer.result(timeout=seconds + _GRACE)

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2
 import pytest
 from hub_server import HubServer, Repo
 
@@ -220,13 +221,21 @@ def test_a_connection_that_failed_once_is_tried_again(
         late.server.server_close()
 
 
+@pytest.mark.parametrize(
+    ("grace", "first"), [(5.0, httpx2.TimeoutException), (-0.8, TimeoutError)], ids=["client", "future"]
+)
 def test_a_hub_that_never_answers_has_so_many_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace: float, first: type[Exception]
 ) -> None:
+    """Whichever time-out comes first, that of the client or that of the one who waits for it, the advice is the same."""
+    monkeypatch.setattr(model_files, "_GRACE", grace)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        ask_at(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=1)
+        hub = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ask_at(monkeypatch, hub, seconds=1)
+        with pytest.raises(first):
+            model_files._ask(f"{hub}/here/model/resolve/main/config.json", 1)
         begin = time.monotonic()
         refused(wanted("here/model", tmp_path), "HF_HUB_ETAG_TIMEOUT gives it longer")
         place = keep(tmp_path, "here/model")
