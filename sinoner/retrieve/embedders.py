@@ -7,7 +7,7 @@ import os
 
 from sinoner.bundled import e5mini
 from sinoner.errors import InputError, MissingExtraError
-from sinoner.model_files import Wanted, located
+from sinoner.model_files import NamedModel, located
 from sinoner.records import Lang
 from sinoner.retrieve.e5mini_encoder import NanoEmbedder
 from sinoner.retrieve.embedder import Embedder
@@ -36,25 +36,25 @@ def embedder(settings: RetrieveSettings, lang: Lang) -> Embedder:
         raise MissingExtraError(
             f"{library.replace('_', '-')} (retrieve.embedder: {settings.embedder})", "retrieve"
         )
+    asked = named_model(settings, lang)
+    place = located(asked)
     if settings.embedder == "sentence-transformers":
-        return SentenceEmbedder(settings.model(lang), located(wanted(settings, lang)), settings)
-    place = located(wanted(settings, lang))
-    model = settings.model(lang)
-    dim = dimension(place)
-    return encoder(Source("bge", model, place, pooling(model, place, settings.pooling)), settings, dim)
+        return SentenceEmbedder(asked, place, settings)
+    dim = dimension(asked, place)
+    return encoder(Source("bge", asked, place, pooling(asked, place, settings.pooling)), settings, dim)
 
 
-def wanted(settings: RetrieveSettings, lang: Lang) -> Wanted:
-    """The model of ``bge`` or ``sentence-transformers`` as ``origin`` looks for it."""
+def named_model(settings: RetrieveSettings, lang: Lang) -> NamedModel:
+    """The model of ``bge`` or ``sentence-transformers`` as ``model_files`` looks for it."""
     own = settings.model_zh if lang == "zh" else settings.model_en
     setting = f"retrieve.model_{lang}" + ("" if own else f" (default of {settings.embedder})")
     remedy = (
         "give a hub id or the folder of a model, or set retrieve.embedder=e5-mini, which needs no network"
     )
-    asked = Wanted(settings.model(lang), setting, remedy)
+    asked = NamedModel(settings.model(lang), setting, remedy)
     if settings.embedder != "sentence-transformers":
         return asked
-    # That library completes names without an owner, and has a cache of its own when it is told so.
+    # That library completes names without an owner, and has a cache of its own when the environment says so.
     ids = () if "/" in asked.model else (f"sentence-transformers/{asked.model}", asked.model)
     files = ("config.json", "modules.json", "config_sentence_transformers.json")
     return asked._replace(files=files, ids=ids, cache=os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
@@ -67,5 +67,7 @@ def _e5_mini(settings: RetrieveSettings) -> Embedder:
     if any(importlib.util.find_spec(library) is None for library in ("torch", "transformers")):
         return NanoEmbedder()
     devices(settings.devices)  # an unusable one is reported before anything is unpacked
-    source = Source("e5-mini", e5mini.NAME, str(e5mini.folder()), "mean", e5mini.PREFIX)
+    folder = str(e5mini.folder())
+    asked = NamedModel(e5mini.NAME, "retrieve.embedder=e5-mini", f"delete {folder} and run again")
+    source = Source("e5-mini", asked, folder, "mean", e5mini.PREFIX)
     return encoder(source, settings, e5mini.DIM)

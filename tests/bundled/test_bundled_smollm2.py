@@ -24,7 +24,11 @@ def test_smollm2_is_the_model_in_the_package() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = smollm2.folder()
-    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["model_type"] == "llama"
+    assert "quantization_config" not in config, (
+        "transformers marks what is read from a GGUF in another way now"
+    )
     made = (folder / "config.json").stat().st_mtime_ns
     assert smollm2.folder() == folder
     assert (folder / "config.json").stat().st_mtime_ns == made
