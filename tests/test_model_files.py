@@ -13,12 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2
 import pytest
 from hub_server import HubServer, Repo
 
 from sinoner import model_files
 from sinoner.errors import InputError
-from sinoner.model_files import Wanted, folder, located
+from sinoner.model_files import NamedModel, folder, located
 
 ROOT = Path(__file__).resolve().parents[1]
 ANSWERS = {
@@ -79,8 +80,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub.server.server_close()
 
 
-def wanted(model: str, cache: Path, **more: object) -> Wanted:
-    return Wanted(model, "train.base", "do something else", cache=str(cache), **more)  # type: ignore[arg-type]
+def asked(model: str, cache: Path, **more: object) -> NamedModel:
+    return NamedModel(model, "train.base", "do something else", cache=str(cache), **more)  # type: ignore[arg-type]
 
 
 def keep(cache: Path, model: str, file: str = "config.json") -> str:
@@ -94,11 +95,11 @@ def keep(cache: Path, model: str, file: str = "config.json") -> str:
     return str(snapshot)
 
 
-def refused(asked: Wanted, said: str) -> None:
+def refused(model: NamedModel, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        located(asked)
+        located(model)
     assert said in str(caught.value)
-    assert str(caught.value).startswith(f"train.base: {asked.model!r}: ")
+    assert str(caught.value).startswith(f"train.base: {model.model!r}: ")
     assert str(caught.value).endswith("; do something else")
     assert "\n" not in str(caught.value)
 
@@ -109,33 +110,33 @@ def refused(asked: Wanted, said: str) -> None:
 def test_a_folder_that_holds_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/modules.json").write_text("[]")
-    refused(wanted(str(tmp_path / "mine"), tmp_path), "this folder holds no config.json, so it is no model")
+    refused(asked(str(tmp_path / "mine"), tmp_path), "this folder holds no config.json, so it is no model")
     files = ("config.json", "modules.json")
-    assert located(wanted(str(tmp_path / "mine"), tmp_path, files=files)) == str(tmp_path / "mine")
+    assert located(asked(str(tmp_path / "mine"), tmp_path, files=files)) == str(tmp_path / "mine")
     (tmp_path / "mine/config.json").write_text("{}")
-    assert located(wanted(str(tmp_path / "mine"), tmp_path)) == str(tmp_path / "mine")
+    assert located(asked(str(tmp_path / "mine"), tmp_path)) == str(tmp_path / "mine")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert located(wanted("~/mine", tmp_path)) == str(tmp_path / "mine")
+    assert located(asked("~/mine", tmp_path)) == str(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    assert located(wanted("mine", tmp_path)) == "mine"
+    assert located(asked("mine", tmp_path)) == "mine"
 
 
 @pytest.mark.parametrize(
     "model", ["./none", "/none/at/all", "~/none", "a/b/c", "not a name!!", "", "C:\\m", "x" * 300]
 )
 def test_what_is_neither_folder_nor_id(model: str, tmp_path: Path) -> None:
-    refused(wanted(model, tmp_path), "there is no such folder, and it is no hub id (owner/name) either")
+    refused(asked(model, tmp_path), "there is no such folder, and it is no hub id (owner/name) either")
     with pytest.raises(InputError):
-        folder(wanted(model, tmp_path))
+        folder(asked(model, tmp_path))
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_text("x")
-    refused(wanted(str(tmp_path / "model.gguf"), tmp_path), "is a file, not the folder of a model")
+    refused(asked(str(tmp_path / "model.gguf"), tmp_path), "is a file, not the folder of a model")
 
 
 def test_an_id_is_not_asked_for_before_it_is_needed(hub: Hub, tmp_path: Path) -> None:
-    assert folder(wanted("nobody/model", tmp_path)) is None
+    assert folder(asked("nobody/model", tmp_path)) is None
     assert hub.asked == []
 
 
@@ -143,11 +144,11 @@ def test_an_id_is_not_asked_for_before_it_is_needed(hub: Hub, tmp_path: Path) ->
 
 
 def test_a_model_that_the_hub_has(hub: Hub, tmp_path: Path) -> None:
-    assert located(wanted("here/model", tmp_path)) == "here/model"
+    assert located(asked("here/model", tmp_path)) == "here/model"
     assert hub.asked == ["/here/model/resolve/main/config.json"]
-    assert located(wanted("busy/model", tmp_path)) == "busy/model"  # the libraries try again
+    assert located(asked("busy/model", tmp_path)) == "busy/model"  # the libraries try again
     keep(tmp_path, "here/model")
-    assert located(wanted("here/model", tmp_path)) == "here/model"  # there may be a newer one
+    assert located(asked("here/model", tmp_path)) == "here/model"  # there may be a newer one
 
 
 @pytest.mark.parametrize(
@@ -160,16 +161,16 @@ def test_a_model_that_the_hub_has(hub: Hub, tmp_path: Path) -> None:
     ],
 )
 def test_a_model_that_the_hub_does_not_give(hub: Hub, tmp_path: Path, model: str, said: str) -> None:
-    refused(wanted(model, tmp_path), said)
+    refused(asked(model, tmp_path), said)
     place = keep(tmp_path, model)
-    assert located(wanted(model, tmp_path)) == place  # was had once
+    assert located(asked(model, tmp_path)) == place  # was had once
 
 
 def test_a_name_that_may_stand_for_several_ids(hub: Hub, tmp_path: Path) -> None:
-    assert located(wanted("model", tmp_path, ids=("nobody/model", "here/model"))) == "here/model"
-    refused(wanted("model", tmp_path, ids=("nobody/model", "no/model")), "has no such model")
+    assert located(asked("model", tmp_path, ids=("nobody/model", "here/model"))) == "here/model"
+    refused(asked("model", tmp_path, ids=("nobody/model", "no/model")), "has no such model")
     files = ("config.json", "modules.json")
-    assert located(wanted("model", tmp_path, ids=("empty/model",), files=files)) == "empty/model"
+    assert located(asked("model", tmp_path, ids=("empty/model",), files=files)) == "empty/model"
 
 
 # a hub that does not ------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ def test_a_name_that_may_stand_for_several_ids(hub: Hub, tmp_path: Path) -> None
 
 def test_a_slow_hub_is_waited_for(hub: Hub, tmp_path: Path) -> None:
     hub.delay = 1.5
-    assert located(wanted("here/model", tmp_path)) == "here/model"
+    assert located(asked("here/model", tmp_path)) == "here/model"
 
 
 def test_a_hub_that_refuses_connections_is_given_up_at_once(
@@ -190,11 +191,11 @@ def test_a_hub_that_refuses_connections_is_given_up_at_once(
     environment = dict(os.environ)
     begin = time.monotonic()
     refused(
-        wanted("here/model", tmp_path), f"the cache of the hub does not have it, and {url} cannot be reached"
+        asked("here/model", tmp_path), f"the cache of the hub does not have it, and {url} cannot be reached"
     )
     assert time.monotonic() - begin < 5
     place = keep(tmp_path, "here/model")
-    assert located(wanted("here/model", tmp_path)) == place
+    assert located(asked("here/model", tmp_path)) == place
     assert dict(os.environ) == environment
 
 
@@ -214,31 +215,39 @@ def test_a_connection_that_failed_once_is_tried_again(
 
     monkeypatch.setattr(model_files, "time", SimpleNamespace(sleep=come_up))
     try:
-        assert located(wanted("here/model", tmp_path)) == "here/model"
+        assert located(asked("here/model", tmp_path)) == "here/model"
     finally:
         late.server.shutdown()
         late.server.server_close()
 
 
+@pytest.mark.parametrize(
+    ("grace", "first"), [(5.0, httpx2.TimeoutException), (-0.8, TimeoutError)], ids=["client", "future"]
+)
 def test_a_hub_that_never_answers_has_so_many_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace: float, first: type[Exception]
 ) -> None:
+    """Whichever time-out comes first, that of the client or that of the one who waits for it, the advice is the same."""
+    monkeypatch.setattr(model_files, "_GRACE", grace)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        ask_at(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=1)
+        hub = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ask_at(monkeypatch, hub, seconds=1)
+        with pytest.raises(first):
+            model_files._ask(f"{hub}/here/model/resolve/main/config.json", 1)
         begin = time.monotonic()
-        refused(wanted("here/model", tmp_path), "HF_HUB_ETAG_TIMEOUT gives it longer")
+        refused(asked("here/model", tmp_path), "HF_HUB_ETAG_TIMEOUT gives it longer")
         place = keep(tmp_path, "here/model")
-        assert located(wanted("here/model", tmp_path)) == place
+        assert located(asked("here/model", tmp_path)) == place
         assert time.monotonic() - begin < 8
 
 
 def test_offline_nobody_is_asked(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask_at(monkeypatch, hub.url, offline=True)
-    refused(wanted("here/model", tmp_path), "the cache of the hub does not have it; HF_HUB_OFFLINE is set")
+    refused(asked("here/model", tmp_path), "the cache of the hub does not have it; HF_HUB_OFFLINE is set")
     place = keep(tmp_path, "here/model")
-    assert located(wanted("here/model", tmp_path)) == place
+    assert located(asked("here/model", tmp_path)) == place
     assert hub.asked == []
 
 
@@ -246,7 +255,7 @@ def test_offline_nobody_is_asked(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
 
 EMBED = """
 import sys, time
-from sinoner.retrieve.embedder import embedder
+from sinoner.retrieve.embedders import embedder
 from sinoner.settings import RetrieveSettings
 for kind in ("bge", "sentence-transformers"):
     begin = time.monotonic()

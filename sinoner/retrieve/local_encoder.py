@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sinoner import models
 from sinoner.errors import InputError, MissingExtraError
 from sinoner.retrieve.embedder import Embedder, Encoded
-from sinoner.retrieve.encoder_info import Source, cannot_load, dimension, fingerprint, finite, identity, quiet
+from sinoner.retrieve.encoder_info import Source, fingerprint, finite, identity
 from sinoner.retrieve.token_batches import Pretokenised, Tokens, batches, limit, tokens
 from sinoner.settings import RetrieveSettings
 
@@ -28,19 +28,18 @@ _BUDGET = 1024  # tokens of a batch: larger ones leave the cache of a core, smal
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
 
 
-def encoder(source: Source, settings: RetrieveSettings, dim: int | None = None) -> Embedder:
-    """The model on the devices of the settings: on one processor by transformers, else by FlagEmbedding.
+def encoder(source: Source, settings: RetrieveSettings, dim: int) -> Embedder:
+    """The model on the devices of the settings: on one CPU through transformers, else through FlagEmbedding.
 
     Args:
         source: the model.
         settings: devices, number type, batch size and longest text.
-        dim: numbers in a vector, when known.
+        dim: numbers in a vector.
 
     Raises:
-        InputError: there is no such model or device.
-        MissingExtraError: torch or transformers is not installed.
+        InputError: there is no such device.
+        MissingExtraError: torch is not installed.
     """
-    dim = dimension(source.place) if dim is None else dim
     found = devices(settings.devices)
     if found == ["cpu"]:
         return ProcessorEmbedder(source, settings, dim)
@@ -90,11 +89,12 @@ class ProcessorEmbedder:
         """Model, pooling, prefix, longest text, number type and library."""
         return _identity(self._source, self._settings, str(self._dtype), "transformers")
 
+    @models.quiet()
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of the texts, shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the model cannot be loaded, or gives what are no numbers.
+            InputError: the model cannot be loaded, or gives vectors that are not finite numbers.
         """
         import numpy as np
 
@@ -106,7 +106,7 @@ class ProcessorEmbedder:
             found = tokens(tokenizer, window, most)
             self._compute(model, found, vectors[start : start + _WINDOW])
             cut[start : start + _WINDOW] = found.cut
-        return Encoded(finite(vectors, self._source.model), cut)
+        return Encoded(finite(vectors, self._source.asked.model), cut)
 
     def _compute(self, model: Any, found: Tokens, into: Vectors) -> None:
         import torch
@@ -156,11 +156,12 @@ class FlagEmbedder:
         """Model, pooling, prefix, longest text, number type and library."""
         return _identity(self._source, self._settings, self._dtype, "FlagEmbedding")
 
+    @models.quiet()
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of the texts, shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the model cannot be loaded, or gives what are no numbers.
+            InputError: the model cannot be loaded, or gives vectors that are not finite numbers.
         """
         import numpy as np
 
@@ -174,13 +175,12 @@ class FlagEmbedder:
         vectors /= np.maximum(
             np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
         )  # float16 ones are near 1
-        return Encoded(finite(vectors, self._source.model), found.cut)
+        return Encoded(finite(vectors, self._source.asked.model), found.cut)
 
     def _load(self) -> tuple[Any, Any, int]:
         if self._loaded is None:
             from FlagEmbedding import FlagLLMModel, FlagModel
 
-            quiet()
             last = self._source.pooling == "last_token"
             settings = {} if last else {"pooling_method": self._source.pooling}
             try:
@@ -192,7 +192,7 @@ class FlagEmbedder:
                     **settings,
                 )
             except _FAULTS as error:
-                raise cannot_load(self._source.model, error) from None
+                raise self._source.asked.cannot_load(error) from None
             tokenizer = model.tokenizer
             model.tokenizer = Pretokenised(tokenizer)
             self._loaded = model, tokenizer, limit(tokenizer, model.model.config, self._settings.max_length)
@@ -213,24 +213,21 @@ def _identity(source: Source, settings: RetrieveSettings, dtype: str, library: s
 
 
 def _load(source: Source, dtype: Any, most: int) -> tuple[Any, Any, int]:
-    try:
-        from safetensors import SafetensorError
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError:
-        raise MissingExtraError("transformers (retrieve.embedder)", "retrieve") from None
-    quiet()
-    wanted: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa", "output_loading_info": True}
+    from safetensors import SafetensorError
+    from transformers import AutoModel, AutoTokenizer
+
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa", "output_loading_info": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.place)
         try:  # most encoders have a layer on top that no vector needs
-            model, report = AutoModel.from_pretrained(source.place, add_pooling_layer=False, **wanted)
+            model, report = AutoModel.from_pretrained(source.place, add_pooling_layer=False, **options)
         except TypeError:
-            model, report = AutoModel.from_pretrained(source.place, **wanted)
+            model, report = AutoModel.from_pretrained(source.place, **options)
     except (*_FAULTS, SafetensorError) as error:
-        raise cannot_load(source.model, error) from None
+        raise source.asked.cannot_load(error) from None
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
-        raise cannot_load(
-            source.model, ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
+        raise source.asked.cannot_load(
+            ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
         )
     return model.eval(), tokenizer, limit(tokenizer, model.config, most)
 

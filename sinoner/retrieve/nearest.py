@@ -41,7 +41,7 @@ def nearest(
     pool has fewer than ``k`` rows, all are returned.
 
     Args:
-        queries: shape ``(n, dim)``, rows of length 1; hand in the pool itself for half the work.
+        queries: shape ``(n, dim)``, rows of length 1; the pool itself may ask.
         pool: shape ``(m, dim)``, rows of length 1.
         k: neighbours wanted.
         index: how to search; ``auto`` is exact up to ``exact_up_to`` pool rows, else inverted lists (IVF).
@@ -59,7 +59,7 @@ def nearest(
         empty = np.empty((len(queries), 0))
         return Found(empty.astype(np.int64), empty.astype(np.float32))
     _check(queries, pool)
-    pool = np.ascontiguousarray(pool, dtype=np.float32) if queries is not pool else pool
+    pool = np.ascontiguousarray(pool, dtype=np.float32)
     if index == "auto":
         index = "exact" if len(pool) <= exact_up_to else "ivf"
     if index == "exact":

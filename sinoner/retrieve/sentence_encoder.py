@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sinoner import models
+from sinoner.model_files import NamedModel
 from sinoner.retrieve.embedder import Encoded
-from sinoner.retrieve.encoder_info import cannot_load, fingerprint, finite, identity, quiet
+from sinoner.retrieve.encoder_info import fingerprint, finite, identity, noted
 from sinoner.retrieve.local_encoder import devices
 from sinoner.settings import RetrieveSettings
 
@@ -19,22 +20,23 @@ class SentenceEmbedder:
     Prompts that a model brings are not written: what stands before a text is ``retrieve.query_instruction`` alone.
     """
 
-    def __init__(self, model: str, place: str, settings: RetrieveSettings) -> None:
+    @models.quiet()
+    def __init__(self, asked: NamedModel, place: str, settings: RetrieveSettings) -> None:
         """Load it.
 
         Args:
-            model: what people call it.
+            asked: the model as somebody named it.
             place: hub id or folder to load from.
             settings: pooling, longest text, number type, devices.
 
         Raises:
             InputError: it cannot be loaded.
         """
-        self.name = f"sentence-transformers:{model}"
-        self._called, self._place = model, place
+        self.name = f"sentence-transformers:{asked.model}"
+        self._called, self._place = asked.model, place
         self._settings = settings
         self._places = devices(settings.devices)
-        self._model = _load(model, place, settings, self._places[0])
+        self._model = _load(asked, place, settings, self._places[0])
         self._identity: str | None = None
 
     @property
@@ -52,11 +54,12 @@ class SentenceEmbedder:
             )
         return self._identity
 
+    @models.quiet()
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of the texts, shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the model gives what are no numbers.
+            InputError: the model gives vectors that are not finite numbers.
         """
         import numpy as np
 
@@ -95,11 +98,10 @@ class SentenceEmbedder:
         return cut
 
 
-def _load(model: str, place: str, settings: RetrieveSettings, device: str) -> Any:
+def _load(asked: NamedModel, place: str, settings: RetrieveSettings, device: str) -> Any:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
-    quiet()
     try:
         loaded = SentenceTransformer(
             place, device=device, model_kwargs={"dtype": models.dtype(settings.dtype, device)}
@@ -107,19 +109,17 @@ def _load(model: str, place: str, settings: RetrieveSettings, device: str) -> An
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError,
     ) as error:  # fmt: skip
-        raise cannot_load(model, error) from None
+        raise asked.cannot_load(error) from None
     loaded.max_seq_length = min(loaded.max_seq_length or settings.max_length, settings.max_length)
-    pooling = _pooling(place, settings.pooling)
+    pooling = _pooling(asked, place, settings.pooling)
     for module in loaded if pooling else ():
         if hasattr(module, "pooling_mode"):
             module.pooling_mode = pooling
     return loaded
 
 
-def _pooling(place: str, wanted: str) -> str | None:
+def _pooling(asked: NamedModel, place: str, setting: str) -> str | None:
     """The pooling to set, or None to leave what the model's folder names."""
-    if wanted != "auto":
-        return wanted
-    from sinoner.retrieve.encoder_info import noted
-
-    return None if noted(place, "modules.json") else "cls"
+    if setting != "auto":
+        return setting
+    return None if noted(asked, place, "modules.json") else "cls"

@@ -35,13 +35,26 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
         for text in texts:
             yield text.split()
         return
+    import jieba
+
+    _read_dictionary()
+    for text in texts:
+        yield [token for token in jieba.lcut(text) if not token.isspace()]
+
+
+def _read_dictionary() -> None:
+    """Have jieba read its dictionary, without the lines that it logs meanwhile."""
     import logging
 
     import jieba
 
-    jieba.setLogLevel(logging.WARNING)
-    for text in texts:
-        yield [token for token in jieba.lcut(text) if not token.isspace()]
+    logger = logging.getLogger("jieba")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        jieba.initialize()
+    finally:
+        logger.setLevel(before)
 
 
 def kept(tokens: Sequence[str], stops: frozenset[str]) -> list[str]:

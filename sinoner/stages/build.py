@@ -113,7 +113,7 @@ def _annotations(run: Run, ids: Mapping[str, int], lang: Lang) -> Iterator[Annot
 def _similar(run: Run, lang: Lang, types: list[str], at: At) -> dict[str, tuple[str, ...]]:
     """For each type those with the most similar names, most similar first."""
     from sinoner.retrieve.nearest import nearest
-    from sinoner.store.vectors import vectors_of
+    from sinoner.stages.run_embedder import vectors_of
 
     with vectors_of(run, lang, at, f"types {lang}") as store:
         vectors = store.encode(types).vectors

@@ -90,7 +90,7 @@ def _base_model(base: str) -> None:
     from sinoner import model_files, models
 
     if base not in models.BUNDLED:
-        model_files.folder(models.wanted(base, "train.base"))
+        model_files.folder(models.named_model(base, "train.base"))
 
 
 FINETUNE = Stage(

@@ -190,7 +190,7 @@ def check(settings: RetrieveSettings) -> None:
     Raises:
         InputError: one is not there, or cannot be read.
     """
-    from sinoner.store.words import stop_words
+    from sinoner.store.tokenized import stop_words
 
     for pool in settings.pools:
         if pool != OWN:

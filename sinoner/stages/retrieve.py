@@ -23,8 +23,8 @@ from sinoner.stages.split import LANGS, parts_of
 
 if TYPE_CHECKING:
     from sinoner.retrieve.embedder import Vectors
+    from sinoner.store.tokenized import Tokens
     from sinoner.store.vectors import VectorStore
-    from sinoner.store.words import Tokens
 
 
 class Served(NamedTuple):
@@ -126,7 +126,7 @@ class _Tools:
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         if self._store is None:
-            from sinoner.store.vectors import vectors_of
+            from sinoner.stages.run_embedder import vectors_of
 
             self._store = self._stack.enter_context(vectors_of(self._run, self._lang, self._at, self._lang))
         made = self._store.encode(texts)
@@ -140,12 +140,12 @@ class _Tools:
 
     def _words(self, texts: Sequence[str]) -> list[list[str]]:
         from sinoner.retrieve.tokenize import kept
-        from sinoner.store.words import Tokens, stop_words
+        from sinoner.store.tokenized import Tokens, stop_words
 
         stops = stop_words(self._settings.stop_words, self._lang)
         if self._cut_into_words is None:
             place = self._run.folder / WORDS.format(lang=self._lang)
-            self._cut_into_words = Tokens(place, self._lang, self._run.engine.workers)
+            self._cut_into_words = Tokens(place, self._lang, self._run.engine)
         self._at(len(texts), f"words {self._lang}", 0)
         return [kept(tokens, stops) for tokens in self._cut_into_words.of(texts)]
 
@@ -226,11 +226,11 @@ def _embedding_models(settings: RetrieveSettings) -> None:
         InputError: one is neither.
     """
     from sinoner import model_files
-    from sinoner.retrieve.embedder import wanted
+    from sinoner.retrieve.embedders import named_model
 
     if settings.embedder in ("bge", "sentence-transformers"):
         for lang in LANGS:
-            model_files.folder(wanted(settings, lang))
+            model_files.folder(named_model(settings, lang))
 
 
 RETRIEVE = Stage(

@@ -1,4 +1,4 @@
-"""The embedder of a run: a model on this machine, or an API with the run's ledger and budget."""
+"""The embedder of a run (a model on this machine, or an API with the run's ledger and budget) and the vectors it keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sinoner.records import Lang
-from sinoner.run.layout import LEDGER
+from sinoner.run.layout import LEDGER, VECTORS
 from sinoner.run.screen import At
 from sinoner.run.stage import Run
 from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sinoner.llm.client import Client
     from sinoner.retrieve.api_embedder import Work
     from sinoner.retrieve.embedder import Embedder
+    from sinoner.store.vectors import VectorStore
+
+# Texts that an API is asked about at a time: it is fast when asked for many, and the ledger keeps its answers.
+_API_BLOCK = 16_384
 
 
 @contextmanager
@@ -39,7 +43,7 @@ def embedder_of(
     """
     settings = run.recipe.retrieve
     if settings.embedder != "openai":
-        from sinoner.retrieve.embedder import embedder
+        from sinoner.retrieve.embedders import embedder
 
         yield embedder(settings, lang)
         return
@@ -59,3 +63,35 @@ def embedder_of(
             Collecting(run, stage, total, at, again).ask(llm, found, ledger, work)
 
         yield ApiEmbedder(settings, llm, lang, ledger, ask)
+
+
+@contextmanager
+def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]:
+    """The vectors of a run for a language.
+
+    Args:
+        run: its folder and settings.
+        lang: language of the texts.
+        at: shows how many texts are embedded.
+        what: what the texts are, for the screen.
+
+    Raises:
+        InputError, EndpointError, MissingExtraError: the embedder cannot be used.
+    """
+    from sinoner.store.vectors import BLOCK, VectorStore
+
+    settings = run.recipe.retrieve
+    api = settings.embedder == "openai"
+    with embedder_of(run, lang, at) as embedder:
+
+        def progress(total: int, done: int) -> None:
+            if not api:  # which reports more itself
+                at(total, f"embedding {what} ({embedder.name})", done)
+
+        def converted(n: int) -> None:
+            run.screen.say(
+                f"{what}: {n} float16 vectors converted from the float32 ones kept here, not embedded again"
+            )
+
+        folder, block = run.folder / VECTORS, _API_BLOCK if api else BLOCK
+        yield VectorStore(folder, embedder, settings.vectors, progress, block, converted)

@@ -1,1 +1,1 @@
-"""What a run folder keeps between searches: vectors and words."""
+"""What a run folder keeps between searches: vectors and tokens."""

@@ -1,6 +1,6 @@
-"""Vectors of texts, kept in the run folder: a second search embeds nothing anew, an interrupted one goes on.
+"""Vectors of texts, kept in a folder: a second search embeds nothing again, an interrupted one continues.
 
-What float32 has, float16 takes from there; never the other way, as float16 has lost digits.
+Vectors kept as float32 are converted to float16 when those are requested; never the other way, as float16 has lost digits.
 
 One folder per model and settings of embedding; in it ``about.json``, ``vectors.bin`` (one row after the other) and
 ``keys.bin`` (for each row 16 bytes of a hash of its text, and whether the text was cut). A row counts when both are whole.
@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,12 +20,7 @@ import numpy.typing as npt
 
 from sinoner import disk
 from sinoner.errors import InputError
-from sinoner.records import Lang
 from sinoner.retrieve.embedder import Encoded
-from sinoner.run.layout import VECTORS
-from sinoner.run.screen import At
-from sinoner.run.stage import Run
-from sinoner.stages.run_embedder import embedder_of
 
 if TYPE_CHECKING:
     from sinoner.retrieve.embedder import Embedder
@@ -36,51 +30,21 @@ _HASH = 16
 _KEY = _HASH + 1
 _VECTORS, _KEYS, _ABOUT = "vectors.bin", "keys.bin", "about.json"
 # Texts that are embedded before their vectors are written: little is lost when it stops.
-_BLOCK = 512
-_MUCH = 16_384
-
-
-@contextmanager
-def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]:
-    """The vectors of a run for a language.
-
-    Args:
-        run: its folder and settings.
-        lang: language of the texts.
-        at: shows how many texts are embedded.
-        what: what they are, for the screen.
-
-    Raises:
-        InputError, EndpointError, MissingExtraError: the embedder cannot be used.
-    """
-    settings = run.recipe.retrieve
-    with embedder_of(run, lang, at) as embedder:
-
-        def tell(total: int, done: int) -> None:
-            if settings.embedder != "openai":  # which tells more itself
-                at(total, f"embedding {what} ({embedder.name})", done)
-
-        # An API keeps its answers in the ledger, and is fast when it is asked for much at once.
-        block = _BLOCK if settings.embedder != "openai" else _MUCH
-
-        def say(n: int) -> None:
-            run.screen.say(
-                f"{what}: {n} float16 vectors made of the float32 ones kept here, not embedded anew"
-            )
-
-        yield VectorStore(run.folder / VECTORS, embedder, settings.vectors, tell, block, say)
+BLOCK = 512
+# Vectors that are converted at a time.
+_CONVERTED = 16_384
 
 
 class VectorStore:
-    """The vectors of one embedder in a run folder.
+    """The vectors of one embedder in a folder.
 
     Args:
-        folder: where the vectors of all embedders lie.
-        embedder: makes what is missing.
-        numbers: how vectors are kept; float16 takes half the space.
-        tell: called with how many texts are to be embedded, and how many are.
+        folder: holds one folder per embedder and number type.
+        embedder: computes the vectors that are missing.
+        numbers: number type of the kept vectors; float16 takes half the space.
+        progress: called with the number of texts to embed, and the number of those done.
         block: texts that are embedded before their vectors are written.
-        say: called with how many float16 vectors were made of float32 ones.
+        converted: called with the number of float16 vectors that were converted from float32 ones.
     """
 
     def __init__(
@@ -88,16 +52,16 @@ class VectorStore:
         folder: Path,
         embedder: Embedder,
         numbers: Numbers = "float32",
-        tell: Callable[[int, int], None] = lambda total, done: None,
-        block: int = _BLOCK,
-        say: Callable[[int], None] = lambda number: None,
+        progress: Callable[[int, int], None] = lambda total, done: None,
+        block: int = BLOCK,
+        converted: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._block = block
         self._embedder = embedder
         self._place = folder
-        self._say = say
+        self._converted = converted
         self._dtype = np.dtype(f"<{'f4' if numbers == 'float32' else 'f2'}")
-        self._tell = tell
+        self._progress = progress
         self.folder = folder / _folder(embedder, numbers)
         self._rows: dict[bytes, int] = {}
         self._cut: list[bool] = []
@@ -137,12 +101,12 @@ class VectorStore:
         """Embed and keep texts, the longest first, so that those of a block are about as long."""
         if self._dtype.itemsize == 2 and not (missing := self._halved(missing)):
             return
-        self._tell(len(missing), 0)
+        self._progress(len(missing), 0)
         for low in range(0, len(missing), self._block):
             some = missing[low : low + self._block]
             made = self._embedder.encode([text for _, text in some])
             self._keep([key for key, _ in some], made)
-            self._tell(len(missing), low + len(some))
+            self._progress(len(missing), low + len(some))
 
     def _halved(self, missing: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
         """Keep what the same embedder has as float32; returns the others, which have to be embedded."""
@@ -150,11 +114,11 @@ class VectorStore:
             return list(missing)
         whole = VectorStore(self._place, self._embedder)
         there = [item for item in missing if item[0] in whole._rows]
-        for low in range(0, len(there), _MUCH):
-            some = there[low : low + _MUCH]
+        for low in range(0, len(there), _CONVERTED):
+            some = there[low : low + _CONVERTED]
             self._keep([key for key, _ in some], whole.encode([text for _, text in some]))
         if there:
-            self._say(len(there))
+            self._converted(len(there))
         return [item for item in missing if item[0] not in whole._rows]
 
     def _keep(self, keys: Sequence[bytes], made: Encoded) -> None:

@@ -83,19 +83,20 @@ def finetune(
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    wrapped: Any = get_peft_model(model, lora)
-    wrapped.config.use_cache = False
-    trainer = LearnedTokensTrainer(
-        model=wrapped,
-        args=_arguments(settings, seed, checkpoints, bool(held_out), model.device.type, len(rows)),
-        train_dataset=rows,
-        eval_dataset=held_out or None,
-        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
-        callbacks=[_reporter(on_step)],
-    )
-    trainer.remove_callback(PrinterCallback)  # progress is told through on_step
-    trainer.train(resume_from_checkpoint=_newest(checkpoints))
-    _save(trainer, tokenizer, settings.base, adapter)
+    with models.quiet(level=None):  # transformers warns about its own deprecated names
+        wrapped: Any = get_peft_model(model, lora)
+        wrapped.config.use_cache = False
+        trainer = LearnedTokensTrainer(
+            model=wrapped,
+            args=_arguments(settings, seed, checkpoints, bool(held_out), model.device.type, len(rows)),
+            train_dataset=rows,
+            eval_dataset=held_out or None,
+            data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
+            callbacks=[_reporter(on_step)],
+        )
+        trainer.remove_callback(PrinterCallback)  # progress is told through on_step
+        trainer.train(resume_from_checkpoint=_newest(checkpoints))
+        _save(trainer, tokenizer, settings.base, adapter)
     history = trainer.state.log_history
     del trainer, wrapped, model
     if torch.cuda.is_available():

@@ -1,14 +1,19 @@
 """The embedders that run here, with a real small model each."""
 
+import importlib.util
 import logging
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sinoner.errors import InputError
-from sinoner.retrieve.embedder import Embedder, embedder
+from sinoner.errors import InputError, MissingExtraError
+from sinoner.model_files import NamedModel
+from sinoner.retrieve import encoder_info
+from sinoner.retrieve.embedder import Embedder
+from sinoner.retrieve.embedders import embedder
 from sinoner.retrieve.local_encoder import FlagEmbedder, ProcessorEmbedder
 from sinoner.retrieve.sentence_encoder import SentenceEmbedder
 from sinoner.settings import RetrieveSettings
@@ -89,6 +94,37 @@ def test_auto_is_what_flag_embedding_knows_of_a_name(tiny_bert: Path, tmp_path: 
     for name, meant in (("e5-small", "mean"), ("bge-small-zh", "cls"), ("e5-of-my-own", "cls")):
         shutil.copytree(tiny_bert, tmp_path / name)
         assert f" pooling={meant} " in made(tmp_path / name).identity
+
+
+def test_the_table_of_flag_embedding_is_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, FlagEmbedding has moved or changed ``AUTO_EMBEDDER_MAPPING``, which it does not document."""
+    from FlagEmbedding.inference.embedder import model_mapping
+
+    assert encoder_info.known_to_flag_embedding("bge-large-zh-v1.5") == "cls"
+    assert encoder_info.known_to_flag_embedding("e5-mistral-7b-instruct") == "last_token"
+    assert encoder_info.known_to_flag_embedding("e5-of-my-own") is None
+    monkeypatch.delattr(model_mapping, "AUTO_EMBEDDER_MAPPING")
+    with pytest.raises(InputError, match=r"bge-large-zh-v1\.5 pools; set retrieve\.pooling"):
+        encoder_info.known_to_flag_embedding("bge-large-zh-v1.5")
+
+
+def test_a_file_of_a_model_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read through the public client of the hub, offline as all tests are."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    model = tmp_path / "models--someone--model"
+    for name, content in (("a.json", '{"a": 1}'), ("b.json", "{")):
+        (model / "snapshots" / ("a" * 40)).mkdir(parents=True, exist_ok=True)
+        (model / "snapshots" / ("a" * 40) / name).write_text(content)
+    (model / "refs").mkdir()
+    (model / "refs/main").write_text("a" * 40)
+    asked = NamedModel("someone/model", "retrieve.model_zh", "give another")
+    assert encoder_info.noted(asked, "someone/model", "a.json") == {"a": 1}
+    assert encoder_info.noted(asked, "someone/model", "b.json") is None
+    assert encoder_info.noted(asked, "someone/model", "c.json") is None
+    with pytest.raises(InputError, match=r"^retrieve\.model_zh: 'someone/model': cannot be loaded \("):
+        encoder_info.noted(asked, "not a name!!", "a.json")
 
 
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 0.9999), ("bfloat16", 0.999)])
@@ -191,13 +227,31 @@ def test_no_model(tmp_path: Path, kind: str, model: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bge", "sentence-transformers"])
-def test_failed_attempts_to_reach_the_hub_are_told_once(tmp_path: Path, kind: str) -> None:
-    logger = logging.getLogger("huggingface_hub")
-    logger.setLevel(logging.WARNING)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="cannot be loaded"):
-        embedder(RetrieveSettings.model_validate({"embedder": kind, "model_zh": str(tmp_path)}), "zh")
-    assert not logger.getChild("utils._http").isEnabledFor(logging.WARNING)
+def test_what_the_libraries_log_is_not_shown_and_their_levels_stay(
+    tiny_bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """A model without the layer on top, which no vector needs, and about which transformers warns."""
+    from safetensors.numpy import load_file, save_file
+    from transformers import AutoModel
+
+    shutil.copytree(tiny_bert, tmp_path / "m")
+    tensors = {n: t for n, t in load_file(tiny_bert / "model.safetensors").items() if "pooler" not in n}
+    save_file(tensors, tmp_path / "m/model.safetensors", metadata={"format": "pt"})
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    before = [logger.level for logger in loggers]
+    loggers[0].addHandler(caplog.handler)
+    try:
+        loggers[0].setLevel(logging.WARNING)
+        loggers[1].setLevel(logging.INFO)
+        made(tmp_path / "m", embedder=kind).encode(TEXTS)
+        assert caplog.text == ""
+        assert [logger.level for logger in loggers] == [logging.WARNING, logging.INFO]
+        AutoModel.from_pretrained(tmp_path / "m")
+        assert "pooler" in caplog.text
+    finally:
+        loggers[0].removeHandler(caplog.handler)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def test_each_language_has_its_model(tiny_bert: Path, tmp_path: Path) -> None:
@@ -216,9 +270,24 @@ def test_weights_that_are_missing_or_broken(
     (tmp_path / "m/model.safetensors").unlink()
     if content is not None:
         (tmp_path / "m/model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="cannot be loaded") as caught:
+    place = re.escape(repr(str(tmp_path / "m")))
+    with pytest.raises(InputError, match=rf"^retrieve\.model_zh: {place}: cannot be loaded \(") as caught:
         made(tmp_path / "m", embedder=kind).encode(TEXTS)
+    assert str(caught.value).endswith("or set retrieve.embedder=e5-mini, which needs no network")
     one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("kind", "library"), [("bge", "transformers"), ("sentence-transformers", "sentence_transformers")]
+)
+def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, kind: str, library: str) -> None:
+    """It is missed before the model is looked for."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else real(name))
+    with pytest.raises(
+        MissingExtraError, match=rf"^{kind if kind != 'bge' else library} \(retrieve\.embedder: {kind}\)"
+    ):
+        made(Path("nobody/no-such-model"), embedder=kind)
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -270,8 +339,6 @@ def test_an_api_is_not_made_here() -> None:
 
 
 def test_the_verbs_it_is_sent_to_exist() -> None:
-    import re
-
     from sinoner.cli.app import app
 
     with pytest.raises(InputError) as caught:

@@ -1,10 +1,8 @@
 """Search against numpy brute force."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner.errors import InputError
@@ -48,6 +46,23 @@ def test_equals_brute_force(k: int) -> None:
     check(nearest(queries, pool, k), queries, pool, min(k, 60))
 
 
+@pytest.mark.parametrize("make", [unit, clustered])
+@pytest.mark.parametrize("k", [1, 7, 130])
+def test_a_large_pool_equals_brute_force(make, k: int) -> None:  # type: ignore[no-untyped-def]
+    pool, queries = make(2500, 64, 1), make(300, 64, 2)
+    check(nearest(queries, pool, k), queries, pool, k)
+
+
+@pytest.mark.parametrize("make", [unit, clustered])
+@pytest.mark.parametrize("n", [1000, 1024, 1025, 2500])  # a block of queries is 1024
+def test_the_pool_itself_may_ask(make, n: int) -> None:  # type: ignore[no-untyped-def]
+    pool = make(n, 64, 3)
+    found, other = nearest(pool, pool, 10), nearest(pool.copy(), pool, 10)
+    assert found.rows.tolist() == other.rows.tolist()
+    assert found.scores.tolist() == other.scores.tolist()
+    check(found, pool, pool, 10)
+
+
 VECTOR = st.lists(st.integers(-2, 2), min_size=3, max_size=3)
 
 
@@ -74,6 +89,13 @@ def test_all_vectors_the_same() -> None:
     pool = np.tile(unit(1, 32, 3), (500, 1))
     found = nearest(pool, pool, 4)
     assert (found.rows == [0, 1, 2, 3]).all()
+
+
+def test_vectors_that_stand_many_times() -> None:
+    """More equals than are searched beyond k: every query is searched again, and ties go to the smaller row."""
+    pool = np.repeat(unit(20, 32, 8), 100, axis=0)
+    rows = nearest(pool[::100].copy(), pool, 30).rows
+    assert rows.tolist() == [list(range(100 * i, 100 * i + 30)) for i in range(20)]
 
 
 def test_a_query_of_the_pool_finds_itself_first() -> None:
@@ -107,69 +129,6 @@ def test_numbers_that_are_none(bad: float, where: str) -> None:
 def test_dimensions_differ() -> None:
     with pytest.raises(InputError, match="vectors of 4 and 5 dimensions"):
         nearest(unit(2, 4, 1), unit(3, 5, 1), 1)
-
-
-# the first pass in bfloat16 -----------------------------------------------------------------------------------------
-
-needs_bf16 = pytest.mark.skipif(
-    not exactly.has_bf16(), reason="this processor does not multiply bfloat16 numbers"
-)
-
-
-@pytest.mark.parametrize("make", [unit, clustered])
-@pytest.mark.parametrize("k", [1, 7, 130])
-def test_two_passes_find_what_brute_force_finds(make, k: int) -> None:  # type: ignore[no-untyped-def]
-    pool, queries = make(2500, 64, 1), make(300, 64, 2)
-    check(Found(*exactly._two_passes(queries, pool, k)), queries, pool, k)
-
-
-@pytest.mark.parametrize("make", [unit, clustered])
-@pytest.mark.parametrize("n", [1000, 2048, 2049, 4500])
-def test_the_symmetric_pass_equals_the_plain_one(make, n: int) -> None:  # type: ignore[no-untyped-def]
-    pool = make(n, 64, 3)
-    rows, scores = exactly._two_passes(pool, pool, 10)
-    plain_rows, plain_scores = exactly._two_passes(pool.copy(), pool, 10)
-    assert rows.tolist() == plain_rows.tolist()
-    assert scores.tolist() == plain_scores.tolist()
-    check(Found(rows, scores), pool, pool, 10)
-
-
-def test_two_passes_and_flat_give_the_same_rows() -> None:
-    pool, queries = clustered(3000, 64, 5), clustered(200, 64, 6)
-    two, flat = exactly._two_passes(queries, pool, 20), exactly._flat(queries, pool, 20)
-    np.testing.assert_allclose(two[1], flat[1], atol=1e-6)
-    assert (two[0] == flat[0]).mean() > 0.999  # two that float32 cannot tell apart may change places
-
-
-def test_two_passes_with_vectors_that_stand_many_times() -> None:
-    """More equals than the first pass expects: every query is searched again, and ties go to the smaller row."""
-    pool = np.repeat(unit(20, 32, 8), 100, axis=0)
-    rows, _ = exactly._two_passes(pool[::100].copy(), pool, 30)
-    assert rows.tolist() == [list(range(100 * i, 100 * i + 30)) for i in range(20)]
-
-
-@needs_bf16
-def test_a_large_search_goes_in_two_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exactly, "_MANY", 1000 * 1000)
-    monkeypatch.setattr(exactly, "_flat", None)  # would fail if it were called
-    pool = unit(1500, 128, 9)
-    check(nearest(pool, pool, 5), pool, pool, 5)
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 1000), st.integers(1, 40))
-def test_borders_hold(seed: int, k: int) -> None:
-    """Nothing outside the candidates is above the border that is claimed for it."""
-    from sinoner.retrieve.firstpass import candidates
-
-    pool, queries = clustered(800, 32, seed), clustered(40, 32, seed + 1)
-    products = queries.astype(np.float64) @ pool.astype(np.float64).T
-    for low, found in candidates(queries, pool, k):
-        for i, (begin, end) in enumerate(pairwise(found.edges)):
-            mine = found.rows[begin:end]
-            assert (np.diff(mine) > 0).all()
-            outside = np.delete(products[low + i], mine)
-            assert outside.max(initial=-1) < found.border[i]
 
 
 # approximate --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """The words of a text: jieba's or those between spaces, without stop words."""
 
+import subprocess
+import sys
+
 import jieba
 import pytest
 from hypothesis import given
@@ -64,3 +67,16 @@ def test_a_file_of_stop_words(end: str) -> None:
 def test_the_tokenizer_has_a_name_with_its_version() -> None:
     assert tokenizer("zh") == f"jieba {jieba.__version__}"
     assert tokenizer("en") == "split"
+
+
+QUIET = """
+import logging, jieba
+from sinoner.retrieve.tokenize import cut
+list(cut(["我在北京大学读书。"], "zh"))
+print(logging.getLogger("jieba").level == logging.DEBUG, jieba.dt.initialized)
+"""
+
+
+def test_jieba_reads_its_dictionary_silently_and_keeps_its_level() -> None:
+    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")

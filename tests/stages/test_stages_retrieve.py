@@ -134,8 +134,8 @@ def test_float16_after_float32_embeds_nothing_and_says_so(tmp_path: Path) -> Non
     first, said = retrieved(tmp_path)
     assert "float16" not in said
     found, said = retrieved(tmp_path, retrieve={"vectors": "float16"})
-    assert "zh: 7 float16 vectors made of the float32 ones kept here, not embedded anew" in said
-    assert "en: 3 float16 vectors made of the float32 ones kept here" in said
+    assert "zh: 7 float16 vectors converted from the float32 ones kept here, not embedded again" in said
+    assert "en: 3 float16 vectors converted from the float32 ones kept here" in said
     assert {i: n.neighbours for i, n in found.items()} == {i: n.neighbours for i, n in first.items()}
     sizes = sorted(file.stat().st_size for file in (tmp_path / "retrieval/vectors").glob("*/vectors.bin"))
     assert sizes == [10 * 384 * 2, 10 * 384 * 4]
@@ -260,7 +260,7 @@ def test_an_embedder_that_fails_half_way_loses_nothing(
 ) -> None:
     from sinoner.store import vectors
 
-    monkeypatch.setattr(vectors, "_BLOCK", 2)
+    monkeypatch.setattr(vectors, "BLOCK", 2)
     calls = 0
     real = vectors.VectorStore._check
 

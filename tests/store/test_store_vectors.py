@@ -114,7 +114,7 @@ def test_float16_is_made_of_the_float32_that_is_there(tmp_path: Path) -> None:
     """Bit for bit what embedding anew gives, without asking the embedder; and it is said."""
     VectorStore(tmp_path / "a", Letters()).encode(TEXTS)
     said: list[int] = []
-    store = VectorStore(tmp_path / "a", Letters(stop_after=0), "float16", say=said.append)
+    store = VectorStore(tmp_path / "a", Letters(stop_after=0), "float16", converted=said.append)
     made = store.encode(TEXTS)
     anew = VectorStore(tmp_path / "b", Letters(), "float16")
     other = anew.encode(TEXTS)
@@ -125,7 +125,9 @@ def test_float16_is_made_of_the_float32_that_is_there(tmp_path: Path) -> None:
     kept = [sorted((s.folder / "vectors.bin").read_bytes()) for s in (store, anew)]
     assert kept[0] == kept[1]
     assert (
-        VectorStore(tmp_path / "a", Letters(stop_after=0), "float16", say=said.append).encode(TEXTS).vectors
+        VectorStore(tmp_path / "a", Letters(stop_after=0), "float16", converted=said.append)
+        .encode(TEXTS)
+        .vectors
         == made.vectors
     ).all()
     assert said == [40]  # kept now, as any other
@@ -134,7 +136,7 @@ def test_float16_is_made_of_the_float32_that_is_there(tmp_path: Path) -> None:
 def test_only_what_float32_lacks_is_embedded(tmp_path: Path) -> None:
     VectorStore(tmp_path, Letters()).encode(TEXTS[:30])
     embedder, said = Letters(), list[int]()
-    made = VectorStore(tmp_path, embedder, "float16", say=said.append).encode(TEXTS)
+    made = VectorStore(tmp_path, embedder, "float16", converted=said.append).encode(TEXTS)
     assert sorted(embedder.asked) == sorted(TEXTS[30:])
     assert said == [30]
     np.testing.assert_allclose(made.vectors, Letters().encode(TEXTS).vectors, atol=1e-3)
@@ -143,11 +145,11 @@ def test_only_what_float32_lacks_is_embedded(tmp_path: Path) -> None:
 def test_float32_is_never_made_of_float16_nor_of_another_embedder(tmp_path: Path) -> None:
     VectorStore(tmp_path, Letters(), "float16").encode(TEXTS)
     embedder, said = Letters(), list[int]()
-    made = VectorStore(tmp_path, embedder, say=said.append).encode(TEXTS)
+    made = VectorStore(tmp_path, embedder, converted=said.append).encode(TEXTS)
     assert sorted(embedder.asked) == sorted(TEXTS)
     assert (made.vectors == Letters().encode(TEXTS).vectors).all()
     other = Letters(identity="letters 2")
-    VectorStore(tmp_path, other, "float16", say=said.append).encode(TEXTS)
+    VectorStore(tmp_path, other, "float16", converted=said.append).encode(TEXTS)
     assert sorted(other.asked) == sorted(TEXTS)
     assert said == []
 
@@ -266,9 +268,9 @@ def test_vectors_of_another_length_are_not_kept(tmp_path: Path) -> None:
 
 def test_it_says_what_it_does(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    VectorStore(tmp_path, Letters(), tell=lambda total, done: told.append((total, done)), block=16).encode(
-        TEXTS
-    )
+    VectorStore(
+        tmp_path, Letters(), progress=lambda total, done: told.append((total, done)), block=16
+    ).encode(TEXTS)
     assert told == [(40, 0), (40, 16), (40, 32), (40, 40)]
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning a tiny model: adapter, losses, resuming, cutoff."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,16 @@ def test_an_interrupted_training_goes_on(
     assert [x for _, x in again.losses] == pytest.approx([x for _, x in whole.losses], abs=1e-4)
     for name, weight in weights(tmp_path / "whole").items():
         torch.testing.assert_close(weights(tmp_path / "cut")[name], weight, rtol=0, atol=1e-4)
+
+
+def test_warnings_of_transformers_about_itself_are_not_shown(
+    tiny_llama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always", FutureWarning)
+        trained(tmp_path, settings(tiny_llama, epochs=1))
+    assert [w.filename for w in shown if w.category is FutureWarning] == []
+    assert capfd.readouterr().err == ""
 
 
 def test_a_half_written_checkpoint_is_passed_over(tiny_llama: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tokens that BM25 works on: cut once and kept in the run folder; and the stop words that the settings name."""
+"""The tokens that BM25 works on, computed once and kept in a file; and the stop words that the settings name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
-from sinoner import disk, engine, resources
+from sinoner import disk, resources
+from sinoner.engine import SHARD, Engine
 from sinoner.errors import InputError
 from sinoner.records import Lang
 from sinoner.retrieve.tokenize import cut, stop_words_in, tokenizer
@@ -43,16 +44,16 @@ class Tokens:
 
     Chinese is kept in a file, one JSON line per text (key, tokens), which only grows: a killed run loses what it was just
     writing, and the next one cuts only what the file does not have. The key is a hash of tokenizer, its version, language and
-    text, so a newer tokenizer cuts anew. English is split at white space, which is faster than reading it: no file.
+    text, so a newer tokenizer cuts again. English is split at white space, which is faster than reading it: no file.
 
     Args:
         path: the file; made when it is needed. Deleting it is safe.
         lang: language of the texts.
-        workers: processes that cut what is missing.
+        engine: cuts what is missing.
     """
 
-    def __init__(self, path: Path, lang: Lang, workers: int) -> None:
-        self._path, self._lang, self._workers = path, lang, workers
+    def __init__(self, path: Path, lang: Lang, engine: Engine) -> None:
+        self._path, self._lang, self._engine = path, lang, engine
         self._salt = f"{tokenizer(lang)}\0{lang}\0"
         self._one: dict[str, str] = {}  # one object per token: texts repeat them, and memory need not
         self._places, self._end = _places(path) if lang == "zh" else ({}, 0)
@@ -85,7 +86,7 @@ class Tokens:
             for place, key in places:
                 file.seek(place)
                 tokens = _tokens(file.readline(), key)
-                if tokens is not None:  # a damaged line is cut anew
+                if tokens is not None:  # a damaged line is cut again
                     yield key, self._shared(tokens)
 
     def _cut(self, missing: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
@@ -94,11 +95,9 @@ class Tokens:
             return
         if self._path.exists() and self._path.stat().st_size > self._end:
             os.truncate(self._path, self._end)  # a line that a killed run did not finish
-        # The tokens of one shard come from one process anyhow, and another would load its dictionary for nothing.
-        workers = self._workers if len(missing) > engine.SHARD else 1
-        cut_here = engine.engine_of(workers).map(partial(cut, lang=self._lang), missing.values())
-        done = zip(missing, cut_here, strict=True)
-        while shard := list(islice(done, engine.SHARD)):
+        tokens_of = self._engine.map(partial(cut, lang=self._lang), missing.values())
+        done = zip(missing, tokens_of, strict=True)
+        while shard := list(islice(done, SHARD)):
             lines = [json.dumps(pair, ensure_ascii=False, separators=(",", ":")).encode() for pair in shard]
             disk.append(self._path, b"".join(line + b"\n" for line in lines))
             for (key, tokens), line in zip(shard, lines, strict=True):

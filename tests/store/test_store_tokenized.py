@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from sinoner import disk, resources
+from sinoner.engine import InProcess, engine_of
 from sinoner.errors import InputError, StoppedError
 from sinoner.records import Lang
 from sinoner.retrieve.tokenize import cut, kept
-from sinoner.store.words import Tokens, stop_words
+from sinoner.store.tokenized import Tokens, stop_words
 
 TEXTS = ["我在北京大学读书。", "他住在上海市浦东新区。", "今天天气很好。"]
 
@@ -25,20 +26,20 @@ def kept_in(path: Path) -> list[tuple[str, list[str]]]:
 
 def test_tokens_are_kept_and_not_cut_again(tmp_path: Path) -> None:
     path = tmp_path / "made" / "tokens.jsonl"
-    assert Tokens(path, "zh", 1).of(TEXTS) == list(cut(TEXTS, "zh"))
+    assert Tokens(path, "zh", InProcess()).of(TEXTS) == list(cut(TEXTS, "zh"))
     rows = kept_in(path)
     assert [tokens for _, tokens in rows] == list(cut(TEXTS, "zh"))
     # What the file says is believed, so it was read and nothing was cut.
     rows[1] = (rows[1][0], ["what", "stands", "there"])
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     before = path.read_bytes()
-    assert Tokens(path, "zh", 1).of(TEXTS[::-1])[1] == ["what", "stands", "there"]
+    assert Tokens(path, "zh", InProcess()).of(TEXTS[::-1])[1] == ["what", "stands", "there"]
     assert path.read_bytes() == before
 
 
 def test_only_new_texts_are_added_and_equal_ones_once(tmp_path: Path) -> None:
     path = tmp_path / "tokens.jsonl"
-    tokens = Tokens(path, "zh", 1)
+    tokens = Tokens(path, "zh", InProcess())
     tokens.of(TEXTS[:1])
     begin = path.read_bytes()
     found = tokens.of([TEXTS[1], TEXTS[0], TEXTS[1], ""])
@@ -46,16 +47,16 @@ def test_only_new_texts_are_added_and_equal_ones_once(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(begin)
     assert len(kept_in(path)) == 3
     assert tokens.of([]) == []
-    assert tokens.of(TEXTS) == Tokens(path, "zh", 1).of(TEXTS) == list(cut(TEXTS, "zh"))
+    assert tokens.of(TEXTS) == Tokens(path, "zh", InProcess()).of(TEXTS) == list(cut(TEXTS, "zh"))
 
 
 @pytest.mark.parametrize("torn", [b'["', b'["0123', b'{"half', '["ab", ["北'.encode()[:-1]])
 def test_a_torn_last_line_is_ignored_and_replaced(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "tokens.jsonl"
-    Tokens(path, "zh", 1).of(TEXTS[:2])
+    Tokens(path, "zh", InProcess()).of(TEXTS[:2])
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
-    assert Tokens(path, "zh", 1).of(TEXTS) == list(cut(TEXTS, "zh"))
+    assert Tokens(path, "zh", InProcess()).of(TEXTS) == list(cut(TEXTS, "zh"))
     assert path.read_bytes().startswith(whole)
     assert len(kept_in(path)) == 3  # every line can be read
 
@@ -63,42 +64,47 @@ def test_a_torn_last_line_is_ignored_and_replaced(tmp_path: Path, torn: bytes) -
 @pytest.mark.parametrize("damage", [b"\0" * 40, b"[]", b'["x"]', b'["x", 3, 4]', b"5"])
 def test_a_damaged_line_is_cut_anew(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "tokens.jsonl"
-    Tokens(path, "zh", 1).of(TEXTS)
+    Tokens(path, "zh", InProcess()).of(TEXTS)
     lines = path.read_bytes().splitlines()
     key = lines[1][:36]
     for line in (damage, key + b"]", key + b',[1,"a"]]', key + b',"ab"]', key + b',["a"'):
         path.write_bytes(b"\n".join([lines[0], line, lines[2]]) + b"\n")
-        assert Tokens(path, "zh", 1).of(TEXTS) == list(cut(TEXTS, "zh"))
-        assert Tokens(path, "zh", 1).of(TEXTS[1:2]) == list(cut(TEXTS[1:2], "zh"))
+        assert Tokens(path, "zh", InProcess()).of(TEXTS) == list(cut(TEXTS, "zh"))
+        assert Tokens(path, "zh", InProcess()).of(TEXTS[1:2]) == list(cut(TEXTS[1:2], "zh"))
 
 
 def test_tokens_of_another_tokenizer_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokens.jsonl"
-    Tokens(path, "zh", 1).of(TEXTS)
-    monkeypatch.setattr("sinoner.store.words.tokenizer", lambda lang: "jieba 99")
-    Tokens(path, "zh", 1).of(TEXTS)
+    Tokens(path, "zh", InProcess()).of(TEXTS)
+    monkeypatch.setattr("sinoner.store.tokenized.tokenizer", lambda lang: "jieba 99")
+    Tokens(path, "zh", InProcess()).of(TEXTS)
     keys = [key for key, _ in kept_in(path)]
     assert len(keys) == len(set(keys)) == 6
 
 
 def test_english_needs_no_file(tmp_path: Path) -> None:
     path = tmp_path / "tokens.jsonl"
-    assert Tokens(path, "en", 2).of(["The  cat,", "a\ncat"]) == [["The", "cat,"], ["a", "cat"]]
+    assert Tokens(path, "en", engine_of(2)).of(["The  cat,", "a\ncat"]) == [["The", "cat,"], ["a", "cat"]]
     assert not path.exists()
 
 
 def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
     texts = [f"第{i}篇：张伟在北京大学教书，李娜住在上海市。" for i in range(600)]
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
-    assert Tokens(one, "zh", 1).of(texts) == Tokens(two, "zh", 2).of(texts) == list(cut(texts, "zh"))
+    assert (
+        Tokens(one, "zh", InProcess()).of(texts)
+        == Tokens(two, "zh", engine_of(2)).of(texts)
+        == list(cut(texts, "zh"))
+    )
     assert one.read_bytes() == two.read_bytes()
 
 
 KILLED = """
 import sys
 from pathlib import Path
-from sinoner.store.words import Tokens
-Tokens(Path(sys.argv[1]), "zh", 1).of([f"第{i}篇：" + "张伟在北京大学教书，李娜住在上海市。" * 9 for i in range(20000)])
+from sinoner.engine import InProcess
+from sinoner.store.tokenized import Tokens
+Tokens(Path(sys.argv[1]), "zh", InProcess()).of([f"第{i}篇：" + "张伟在北京大学教书，李娜住在上海市。" * 9 for i in range(20000)])
 """
 
 
@@ -114,7 +120,7 @@ def test_a_killed_run_keeps_what_it_cut(tmp_path: Path) -> None:
     size = path.stat().st_size
     assert size
     texts = [f"第{i}篇：" + "张伟在北京大学教书，李娜住在上海市。" * 9 for i in range(256)]
-    assert Tokens(path, "zh", 1).of(texts) == list(cut(texts, "zh"))
+    assert Tokens(path, "zh", InProcess()).of(texts) == list(cut(texts, "zh"))
     assert path.stat().st_size == size  # they were all there
 
 
