@@ -22,7 +22,7 @@ STAGES: dict[str, tuple[str, str]] = {
 # What remains after a stage, as shown in the funnel.
 LEFT: dict[str, tuple[str, str]] = {
     "chunk": ("cut from the documents", "由文档切分而来"),
-    "annotate": ("annotated", "得到标注结果"),
+    "annotate": ("answered by the annotator", "得到标注结果"),
     "filter": ("kept by the rules", "规则过滤后保留"),
     "gold": ("compared, nothing dropped", "仅作对比，不剔除"),
     "verify": ("confirmed by the judge model", "模型核验后保留"),
