@@ -81,7 +81,7 @@ CATALOGUE: tuple[RuleEntry, ...] = (
         "passage",
         "Mobile numbers, ID-card numbers with a valid check digit, and e-mail addresses are kept and counted, masked, or the"
         " passage is dropped (filter.personal).",
-        "手机号、校验位正确的身份证号和邮箱地址：保留并计数、打码，或丢弃整段（filter.personal）。",
+        "手机号、校验位正确的身份证号和邮箱地址：保留并计数、打码，或剔除整段（filter.personal）。",
         Example("订单号 20240112345678901，共 3 件。"),
         Example("请致电 13800138000 联系王经理。"),
     ),
@@ -111,7 +111,7 @@ CATALOGUE: tuple[RuleEntry, ...] = (
         "strip_brackets",
         "mention",
         "One pair of brackets or quotation marks around a mention is removed; the mention is dropped only if nothing remains.",
-        "去掉包住提及的一对括号或引号；去掉后为空才会丢弃。",
+        "去掉包住提及的一对括号或引号；去掉后为空才会剔除。",
         Example("《红楼梦》与《西游记》都是名著。", (("《红楼梦》与《西游记》", "书名"),)),
         Example("他读《红楼梦》。", (("《红楼梦》", "书名"),)),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 STAGES: dict[str, tuple[str, str]] = {
     "read": ("Read", "读取"),
     "corpus": ("Read", "读取"),
-    "chunk": ("Chunk", "分段"),
+    "chunk": ("Chunk", "切分"),
     "annotate": ("Annotate", "标注"),
     "filter": ("Filter", "过滤"),
     "gold": ("Compare with gold", "与标准标注对比"),
@@ -145,7 +145,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "entity_without_offsets": ("An entity has no offsets.", "实体没有偏移量。"),
     "unbalanced_markup": ("A markup bracket is not closed.", "标注括号没有闭合。"),
-    "cut_through": ("A passage ends in the middle of the mention.", "分段处正好切断了这个提及。"),
+    "cut_through": ("A passage ends in the middle of the mention.", "段落边界正好切断了这个提及。"),
     "bad_json": ("The line is not a JSON object.", "这一行不是 JSON 对象。"),
     "bad_row": ("The row is not a JSON object.", "这一条不是 JSON 对象。"),
     "bad_line": ("A line is not a token followed by its tag.", "有一行不是“词元＋标签”。"),
