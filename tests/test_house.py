@@ -188,7 +188,7 @@ def test_chinese_pages_use_the_terms_of_the_glossary() -> None:
 # Words that have a standard technical equivalent: see "Language" in CONTRIBUTING.md.
 PLAIN = re.compile(
     r"\b(?:anew|processors?|(?:is|are|was|were|be) (?:told|said)|wanted|stands? in|stands? (?:beside|there|first)|looked for|"
-    r"hand-made|to the byte|nobody|of equal texts)\b",
+    r"to the byte|nobody|of equal texts)\b",
     re.I,
 )
 
