@@ -113,6 +113,106 @@ def test_documentation_exists_in_both_languages() -> None:
     assert english == {p.name for p in (ROOT / "docs/zh").glob("*.md")}
 
 
+def headings(page: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.findall(r"^#+(?= )", text, flags=re.M)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "docs/en").glob("*.md")))
+def test_both_languages_have_the_same_sections(name: str) -> None:
+    assert headings(ROOT / "docs/en" / name) == headings(ROOT / "docs/zh" / name)
+
+
+def test_both_readmes_have_the_same_sections() -> None:
+    assert headings(ROOT / "README.md") == headings(ROOT / "README.zh.md")
+
+
+# Lines that end a paragraph or begin one: blank, list item, table row, heading, quotation, indented code.
+BLOCK = re.compile(r"\s*$|\s*(?:[-*+]|\d+\.)\s|\||#|>| {4}|\t")
+CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
+
+
+def soft_wraps(text: str) -> list[int]:
+    """Return the numbers of lines that continue a Chinese paragraph or list item."""
+    found: list[int] = []
+    code, before = False, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            code, before = not code, ""
+            continue
+        follows = before.strip() and not re.match(r"\||#| {4}|\t", before) and not BLOCK.match(line)
+        if not code and follows and CHINESE.search(before + line):
+            found.append(number)
+        before = "" if code else line
+    return found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "第一行\n\n第二行",
+        "- 第一项\n- 第二项",
+        "1. 第一项\n2. 第二项",
+        "| 表 |\n|---|\n| 行 |",
+        "# 标题\n正文",
+        "```\n代码\n第二行\n```\n正文",
+        "正文\n```\n代码\n```",
+        "    代码\n      第二行",
+        "An English line\nmay go on.",
+    ],
+)
+def test_a_line_per_paragraph_is_no_soft_wrap(text: str) -> None:
+    assert not soft_wraps(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["第一行\n第二行", "- 第一项\n  接着写", "文字，\nEnglish", "正文 A\nB 正文"]
+)
+def test_a_soft_wrapped_chinese_line_is_found(text: str) -> None:
+    assert soft_wraps(text) == [2]
+
+
+@pytest.mark.parametrize(
+    "name", ["README.zh.md", *sorted(f"docs/zh/{p.name}" for p in (ROOT / "docs/zh").glob("*.md"))]
+)
+def test_chinese_paragraphs_are_one_line(name: str) -> None:
+    assert not soft_wraps((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_chinese_pages_use_the_terms_of_the_glossary() -> None:
+    for page in [ROOT / "README.zh.md", *(ROOT / "docs/zh").glob("*.md")]:
+        text = page.read_text(encoding="utf-8")
+        assert not re.findall("黄金|金标|处理器时间|准确率|类别名|拒绝记录", text), page.name
+
+
+# Words that have a standard technical equivalent: see "Language" in CONTRIBUTING.md.
+PLAIN = re.compile(
+    r"\b(?:anew|processors?|(?:is|are|was|were|be) (?:told|said)|wanted|stands? in|stands? (?:beside|there|first)|looked for|"
+    r"to the byte|nobody|of equal texts)\b",
+    re.I,
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["measured anew", "the processor build", "The recall is said", "all stand in a file"]
+)
+def test_the_words_to_avoid_are_found(text: str) -> None:
+    assert PLAIN.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["run it again", "CPU build", "processing", "`train` stands for the passages"]
+)
+def test_ordinary_words_are_not_forbidden(text: str) -> None:
+    assert not PLAIN.search(text)
+
+
+def test_english_pages_use_standard_terms() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs/en").glob("*.md")]:
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        assert not PLAIN.findall(text), page.name
+
+
 def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):

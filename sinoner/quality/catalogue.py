@@ -1,4 +1,4 @@
-"""What every rule of the filter does: a sentence in both languages, something it lets through and something it does not.
+"""What every rule of the filter does: a sentence in both languages, an example it keeps and one it acts on.
 
 The examples are tested; ``sinoner rules`` and the documentation show them.
 """
@@ -12,7 +12,7 @@ from sinoner.settings import RuleName
 
 
 class Example(NamedTuple):
-    """A passage, its mentions as (surface, type), and the texts of passages that came before it."""
+    """A passage, its mentions as (surface, type), and the texts of earlier passages."""
 
     text: str
     mentions: tuple[tuple[str, str], ...] = ()
@@ -21,7 +21,7 @@ class Example(NamedTuple):
 
 
 class RuleEntry(NamedTuple):
-    """A rule: its name, what it looks at, why it is there, an example it keeps whole and one it acts on."""
+    """A rule: its name, what it examines, its description, an example it keeps unchanged and one it acts on."""
 
     name: RuleName
     level: Literal["passage", "mention"]
@@ -38,15 +38,15 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "too_short",
         "passage",
-        "Fewer than filter.min_chars characters that are no white space hold no context to learn from.",
-        "除空白外不足 filter.min_chars 个字符，没有可学的上下文。",
+        "A passage with fewer than filter.min_chars characters, not counting white space, has no context to learn from.",
+        "除空白外不足 filter.min_chars 个字符的段落没有可供学习的上下文。",
         Example("他到了北京。"),
         Example("好的。"),
     ),
     RuleEntry(
         "wrong_language",
         "passage",
-        "The text is not in the language it is said to be in, or a fifth of its letters belong to a script of neither Chinese"
+        "The text is not in the declared language, or at least a fifth of its letters belong to a script used by neither Chinese"
         " nor English.",
         "文本不是所标明的语言，或五分之一以上的字母属于中英文以外的文字。",
         Example("他用 Python 写了一个爬虫程序，跑在 AWS 上。"),
@@ -55,7 +55,7 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "garbled",
         "passage",
-        "Broken encodings leave characters that mean nothing; a text of mostly symbols is no text.",
+        "Broken encodings leave meaningless characters, and a passage made mostly of symbols is not text.",
         "编码损坏留下无意义的字符；绝大部分是符号的内容不是文本。",
         Example("气温降到了零下12℃（体感-18℃）！！"),
         Example("锟斤拷锟斤拷公司发布了新产锟斤拷"),
@@ -63,7 +63,7 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "boilerplate",
         "passage",
-        "Half of the text or more stands in sentences of page furniture: copyright notices, share and read-more links.",
+        "At least half of the text is web boilerplate: copyright notices, share and read-more links.",
         "一半以上的内容是网页套话：版权声明、分享和“阅读更多”一类的链接。",
         Example("责任编辑：李红。该厂去年生产了三万辆汽车，出口到二十多个国家和地区，销售额同比增长了两成。"),
         Example("点击查看更多精彩内容。版权所有，未经授权不得转载。"),
@@ -71,24 +71,24 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "refusal",
         "passage",
-        "The text is a language model's refusal to answer, which synthetic corpora are full of.",
-        "文本是语言模型拒绝回答的话，合成语料中很常见。",
+        "The text is a language model's refusal to answer, common in synthetic corpora.",
+        "文本是语言模型的拒答，在合成语料中很常见。",
         Example("很抱歉，昨天的航班因大雾取消了。"),
         Example("很抱歉，作为一个人工智能语言模型，我无法提供该信息。"),
     ),
     RuleEntry(
         "personal_data",
         "passage",
-        "Mobile numbers, identity-card numbers whose check digit is right, and e-mail addresses: kept and counted, masked, or the"
-        " passage dropped (filter.personal).",
-        "手机号、校验位正确的身份证号和邮箱地址：保留并计数、打码，或丢弃整段（filter.personal）。",
+        "Mobile numbers, ID-card numbers with a valid check digit, and e-mail addresses are kept and counted, masked, or the"
+        " passage is dropped (filter.personal).",
+        "手机号、校验位正确的身份证号和邮箱地址：保留并计数、打码，或剔除整段（filter.personal）。",
         Example("订单号 20240112345678901，共 3 件。"),
         Example("请致电 13800138000 联系王经理。"),
     ),
     RuleEntry(
         "duplicate_passage",
         "passage",
-        "The same text, apart from white space, punctuation, case and width, stood earlier in the corpus.",
+        "The same text, ignoring white space, punctuation, case and width, occurs earlier in the corpus.",
         "除空白、标点、大小写和全半角外，相同的文本前面已经出现过。",
         Example(_NOTICE, before=("另一段完全不同的文字，讲的是天气。",)),
         Example("他在北京大学　读书！", before=("他在北京大学读书。",)),
@@ -96,9 +96,9 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "near_duplicate",
         "passage",
-        "The character 5-grams of an earlier passage are filter.near_duplicate or more alike (Jaccard; found by MinHash, then"
-        " computed).",
-        "与前面某段的字符 5 元组 Jaccard 相似度达到 filter.near_duplicate（MinHash 查找，再精确计算）。",
+        "The Jaccard similarity of character 5-grams with an earlier passage is at least filter.near_duplicate (found by MinHash,"
+        " then computed exactly).",
+        "与前面某段的字符 5 元组 Jaccard 相似度达到 filter.near_duplicate（由 MinHash 查找，再精确计算）。",
         Example(
             _NOTICE,
             before=(
@@ -110,8 +110,8 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "strip_brackets",
         "mention",
-        "One pair of brackets or quotation marks around a mention is not part of it; only an empty rest is dropped.",
-        "包住提及的一对括号或引号不是提及的一部分；去掉后为空才会丢弃。",
+        "One pair of brackets or quotation marks around a mention is removed; the mention is dropped only if nothing remains.",
+        "去掉包住提及的一对括号或引号；去掉后为空才会剔除。",
         Example("《红楼梦》与《西游记》都是名著。", (("《红楼梦》与《西游记》", "书名"),)),
         Example("他读《红楼梦》。", (("《红楼梦》", "书名"),)),
     ),
@@ -126,7 +126,7 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "stop_type",
         "mention",
-        "The type is on the paper's list of types that say nothing (filter.stop_types).",
+        "The type is on the paper's list of uninformative types (filter.stop_types).",
         "类型在论文的无信息类型表中（filter.stop_types）。",
         Example("他在上海。", (("上海", "地点"),)),
         Example("他在上海。", (("上海", "其他"),)),
@@ -134,8 +134,8 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "generic_type",
         "mention",
-        "The type is a word for anything (名词, 概念, 事物, thing, concept …): a model cannot learn to ask for it.",
-        "类型是泛指一切的词（名词、概念、事物、thing、concept……），模型学不到该找什么。",
+        "The type is too generic (名词, 概念, 事物, thing, concept …) for a model to learn what to extract.",
+        "类型过于宽泛（名词、概念、事物、thing、concept……），模型学不到该找什么。",
         Example("他喝了咖啡。", (("咖啡", "饮品"),)),
         Example("他喝了咖啡。", (("咖啡", "名词"),)),
     ),
@@ -150,15 +150,15 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "number",
         "mention",
-        "A mention of digits alone is no name, unless its type is one of numbers (date, amount, code …).",
-        "只有数字的提及不是名称，除非其类型本来就是数（日期、金额、代码……）。",
+        "A mention made only of digits is not a name, unless its type is numeric (date, amount, code …).",
+        "只有数字的提及不是名称，除非其类型属于数值类（日期、金额、代码……）。",
         Example("他1998年出生。", (("1998", "年份"),)),
         Example("他买了12本。", (("12", "物品"),)),
     ),
     RuleEntry(
         "pronoun",
         "mention",
-        "A pronoun points at something named elsewhere and names nothing.",
+        "A pronoun refers to something named elsewhere and is not a name itself.",
         "代词只指代别处提到的事物，本身不是名称。",
         Example("她叫他山石。", (("他山石", "人名"),)),
         Example("她去了广州。", (("她", "人物"), ("广州", "地点"))),
@@ -166,7 +166,7 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "cut_word",
         "mention",
-        "Every place of the mention ends inside a word (jieba), and the passage has a longer mention that holds it.",
+        "Every occurrence of the mention ends inside a word (jieba), and the passage has a longer mention that contains it.",
         "提及的每一处都在词（jieba）的中间结束，并且段落中有包含它的更长提及。",
         Example("他在北京，后来去了北京大学。", (("北京", "城市"), ("北京大学", "学校"))),
         Example("他在北京大学读书。", (("北京大", "学校"), ("北京大学", "学校"))),
@@ -174,15 +174,15 @@ CATALOGUE: tuple[RuleEntry, ...] = (
     RuleEntry(
         "duplicate",
         "mention",
-        "The same surface with the same type, ignoring case, again in one passage; its offsets go to the one that stays.",
-        "同一段中重复的同形同类提及（忽略大小写）；偏移量并入保留的那个。",
+        "The passage repeats a mention with the same surface and type, ignoring case; its offsets go to the one that is kept.",
+        "同一段中重复出现的同形同类提及（忽略大小写）；偏移量并入保留的那个。",
         Example("Apple 是公司，apple 是水果。", (("Apple", "公司"), ("apple", "水果"))),
         Example("Apple 和 APPLE 是同一家公司。", (("Apple", "公司"), ("APPLE", "公司"))),
     ),
     RuleEntry(
         "overlap",
         "mention",
-        "Mentions that nest or cross: all stay (keep), or only the outermost, or only the innermost (filter.overlap).",
+        "Nested or crossing mentions: keep all (keep), only the outermost, or only the innermost (filter.overlap).",
         "嵌套或交叉的提及：全部保留（keep），或只留最外层、最内层（filter.overlap）。",
         Example("他在北京，后来去了上海。", (("北京", "城市"), ("上海", "城市"))),
         Example("他在北京大学读书。", (("北京", "城市"), ("北京大学", "学校"))),

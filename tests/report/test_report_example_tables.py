@@ -44,9 +44,7 @@ def test_examples_wanted_of_an_empty_pool_are_no_such_sentence() -> None:
     told = use(pool=0, by_number=(9,))
     assert not arranged.none_wanted(Examples(languages=(told,)))
     assert (arranged.fewer(told), arranged.without(told)) == (9, 9)
-    assert "of these with fewer than k examples 9 100.0 % of these 9 without any" in said(
-        page(use=Examples(languages=(told,)))
-    )
+    assert "with fewer than k examples 9 100.0 % 9 without any" in said(page(use=Examples(languages=(told,))))
 
 
 def test_passages_with_fewer_examples_than_wanted() -> None:
@@ -65,25 +63,25 @@ def test_the_table_has_a_column_for_each_language_and_no_row_without_figures() -
     text = said(found)
     for line in (
         "Chinese English",
-        "random at random",
-        "types of a passage that its examples show, mean 40.0 % –",
-        "cosine of passage and example, mean 0.500 –",
-        "the same of the first example alone 0.600 –",
-        "BM25 score of passage and example, mean 21.0 –",
-        "examples left out below the BM25 threshold 4 0",
-        "pool passages that are an example at least once 4 50.0 % 4 50.0 %",
-        "most used ones that make up half of all examples 2 25.0 % 0",
+        "random uniformly at random",
+        "mean share of a passage's types that occur in its examples 40.0 % –",
+        "mean cosine similarity of passage and example 0.500 –",
+        "mean cosine similarity of the first example 0.600 –",
+        "mean BM25 score of passage and example 21.0 –",
+        "examples dropped below the BM25 threshold 4 0",
+        "pool passages used at least once 4 50.0 % 4 50.0 %",
+        "passages that account for half of all examples 2 25.0 % 0",
     ):
         assert line in text
     alone = said(page(use=Examples(languages=(use(k=1, cosine=0.5, first=0.5),))))
-    for word in ("BM25", "first example", "make up half", "embedder"):
+    for word in ("BM25", "first example", "account for half", "embedder"):
         assert word not in alone
-    assert "段落与示例的平均余弦值 0.500 –" in said(found, "zh")
+    assert "段落与示例的平均余弦相似度 0.500 –" in said(found, "zh")
 
 
 def test_a_search_that_missed_some_and_texts_that_were_cut_are_pointed_out() -> None:
     found = page(use=Examples(languages=(use(embedder="e5", method="ivf", recall=0.98, cut=3),)))
-    assert {"read only the beginning of 3 texts", " 0.9800"} <= set(found.text("small", "warm"))
+    assert {"truncated 3 texts", " 0.9800"} <= set(found.text("small", "warm"))
     exact = page(use=Examples(languages=(use(embedder="e5", method="exact"),)))
     assert not exact.text("small", "warm")
 
@@ -97,8 +95,8 @@ def test_charts_of_what_was_counted() -> None:
     first, _ = (float(a["x"] or 0) for t, a in Page(charts[0].drawn).elements if t == "rect")
     assert first > 200  # the empty bins before it are there, but not all ninety
     two = arranged.charts(Examples(languages=(use(uses=times), use(lang="en", uses=times))))
-    assert [c.title[0] for c in two] == ["Use of the pool, Chinese", "Use of the pool, English"]
-    assert not any("Nearness" in t for t in page(use=Examples(languages=(use(),))).text("h3"))
+    assert [c.title[0] for c in two] == ["Pool usage, Chinese", "Pool usage, English"]
+    assert not any("Similarity" in t for t in page(use=Examples(languages=(use(),))).text("h3"))
 
 
 def test_wide_cosines_are_not_cut() -> None:
@@ -127,23 +125,23 @@ def test_the_set_in_figures() -> None:
     )
     text = said(page(built=built))
     for line in (
-        "passages that went in 9",
-        "no_entities No entity is left in the passage. 2",
+        "input passages 9",
+        "no_entities The passage has no entities left. 2",
         "brand_new 1",
-        "conversations built from the others 6",
-        "(negative) 7 drawn by frequency 4 hard: alike, or from the examples 3",
+        "conversations built from the rest 6",
+        "negative types (queried, not in the passage) 7 sampled by frequency 4 hard: similar names, or from the examples 3",
         "examples shown 5",
     ):
         assert line in text
-    assert "fit" not in text.split("examples shown")[1].split("What the model")[0]
+    assert "fit" not in text.split("examples shown")[1].split("Training conversations")[0]
 
 
 def test_a_token_budget_has_its_figures() -> None:
     built = shown.BuiltSet(passages=9, conversations=9, budget=2048, shortened=3, dropped=4, too_long=1)
     text = said(page(built=built))
     assert "examples shortened to fit 2,048 tokens 3" in text
-    assert "examples dropped to fit 4 conversations too long even so 1" in text
-    assert "drawn by frequency" not in text
+    assert "examples dropped to fit 4 conversations still too long 1" in text
+    assert "sampled by frequency" not in text
 
 
 def test_evaluation_has_a_line_for_each_benchmark() -> None:

@@ -345,7 +345,7 @@ def test_without_finite_losses_there_is_no_chart() -> None:
     assert plots.score_bars([]) == ""
     page = html.render(shown.ReportData(name="n", version="1", created="c", losses=((1, float("nan")),)))
     assert "No model was trained in this run." not in page
-    assert "No loss could be drawn" in page
+    assert "The loss cannot be plotted" in page
 
 
 def test_score_bars_are_in_proportion_and_carry_the_interval() -> None:

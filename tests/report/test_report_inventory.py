@@ -101,7 +101,7 @@ def test_fifteen_thousand_types_make_a_small_page_that_says_what_it_holds() -> N
     lists = [t for t, a in page.elements if t == "ul" and a.get("class") == "types"]
     assert len(lists) == 2  # what a browser without scripts shows
     said = " ".join(page.text("p", "soft"))
-    assert f"This page holds the {EMBEDDED:,} most frequent of the 7,500 types" in said
+    assert f"This page includes the {EMBEDDED:,} most frequent of the 7,500 types" in said
 
 
 def test_names_of_any_size_stay_within_the_budget() -> None:

@@ -102,7 +102,7 @@ def test_gold_shows_scores_intervals_and_what_was_not_scored() -> None:
     said = " ".join(page.text("section"))
     for word in (
         "7 of 9 gold passages scored",
-        "1 do not stand in the run",
+        "1 are not in the run",
         "35.0–45.0",
         "abcdef012345",
         "50.00",
@@ -132,13 +132,13 @@ def test_benchmarks_that_were_scored_but_not_checked_are_marked() -> None:
     ]
     page = Page(html.render(found))
     assert page.text("td", "warm")[:2] == ["2", "1"]
-    assert any("scored, but not checked" in t for t in page.text("td", "warm"))
+    assert any("scored but not checked" in t for t in page.text("td", "warm"))
     assert "50 training passages were compared with 1 test set; 3 were dropped." in page.text("p", "soft")
 
 
 def test_without_decontamination_a_scored_benchmark_is_still_marked() -> None:
     page = Page(html.render(report(benchmarks=(shown.BenchmarkCheck(name="weibo", checked=False),))))
-    assert "The training data were compared with no test set." in page.text("p", "soft")
+    assert "The training data were not compared with any test set." in page.text("p", "soft")
     checked = Page(html.render(report(benchmarks=(shown.BenchmarkCheck(name="weibo", checked=True),))))
     assert not any(a.get("id") == "decontamination" for _, a in checked.elements)
 
@@ -147,8 +147,8 @@ def test_what_was_not_measured_is_one_line_and_shorter_the_more_there_is() -> No
     def line(found: shown.ReportData) -> str:
         return " ".join(Page(html.render(found)).text("p", "empty"))
 
-    assert "agreement (several models" in line(report())
-    assert "agreement (several models" not in line(report(agreement=agreement()))
+    assert "agreement (annotate with several models" in line(report())
+    assert "agreement (annotate with several models" not in line(report(agreement=agreement()))
     assert "Not measured" not in line(report(**measured("x")))
 
 
