@@ -88,7 +88,7 @@ def test_everything_that_was_measured_is_shown(folder: Path) -> None:
     assert {"funnel", "shape", "agreement", "gold", "decontamination", "examples"} <= ids
     assert {"number", "strip_brackets"} <= set(page.text("code"))
     assert json.loads(page.text("script")[1])["rows"][0][0] == "机构0"
-    assert any("scored, but not checked" in t for t in page.text("td", "warm"))
+    assert any("scored but not checked" in t for t in page.text("td", "warm"))
     assert " judged" in page.text("p", "meta")
 
 
