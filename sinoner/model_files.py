@@ -1,6 +1,6 @@
 """Where a model comes from: a folder, the cache of the hub, or the hub; and one line when from none of them.
 
-The libraries that load models try a hub that cannot be reached again and again, for a minute and more, and say so in
+The libraries that load models try a hub that cannot be reached again and again, for a minute and more, and report it in
 words of their own. So it is asked once, for one small file, before any of them is called.
 """
 
@@ -23,14 +23,14 @@ _GRACE = 1.0
 
 
 class NamedModel(NamedTuple):
-    """A model that somebody named.
+    """A model as it was named.
 
     Attributes:
         model: as written: a folder or a hub id.
         setting: where it is written, for messages.
         remedy: what to do when there is no such model, for messages.
         files: a folder that holds one of these is a model.
-        ids: hub ids that it may stand for, the likeliest first; none = itself.
+        ids: hub ids that it may mean, the likeliest first; none = itself.
         cache: folder of downloaded models; None = that of the hub.
     """
 
@@ -51,7 +51,7 @@ class NamedModel(NamedTuple):
 
 
 def folder(asked: NamedModel) -> Path | None:
-    """The folder that a model is named by, or None when it can only be a hub id. Nobody is asked.
+    """The folder that a model is named by, or None when it can only be a hub id. No hub is asked.
 
     Raises:
         InputError: it is neither, or the folder holds no model.
@@ -109,7 +109,7 @@ def _kept(identifier: str, asked: NamedModel) -> str | None:
 
 
 def _missing(identifier: str, asked: NamedModel) -> str | None:
-    """Why the hub cannot give a model; None when it can, or when it is too busy to say, which the libraries wait for."""
+    """Why the hub cannot give a model; None when it can, or when it is too busy to answer, which the libraries wait for."""
     import httpx2
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.errors import (
@@ -164,7 +164,7 @@ def _ask(url: str, seconds: float) -> None:
             except httpx2.ConnectError:
                 time.sleep(_PAUSE)
                 get_hf_file_metadata(url, timeout=seconds)
-        except Exception as error:  # for the one who waits
+        except Exception as error:  # raised where the answer is waited for
             answer.set_exception(error)
         else:
             answer.set_result(None)

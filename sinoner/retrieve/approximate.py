@@ -58,7 +58,7 @@ def approximate(
 
 
 def _ivf(library: Any, pool: Vectors) -> tuple[Any, int, int]:
-    cells = max(1, min(4 * round(len(pool) ** 0.5), len(pool) // 39))  # FAISS wants 39 rows per cell
+    cells = max(1, min(4 * round(len(pool) ** 0.5), len(pool) // 39))  # FAISS asks for 39 rows per cell
     centres = library.IndexFlatIP(pool.shape[1])
     if (
         cells == 1

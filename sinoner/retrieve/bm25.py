@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# k1 and b as in the paper's code; the defaults of bm25s as well. EPSILON: share of the mean idf that stands for a negative one.
+# k1 and b as in the paper's code; the defaults of bm25s as well. EPSILON: share of the mean idf that replaces a negative one.
 K1, B, EPSILON = 1.5, 0.75, 0.25
 _QUERIES = 1024  # scored at a time, so that the arrays beside the result stay small
 _CELLS = (
@@ -135,7 +135,7 @@ class Bm25:
 
         Args:
             queries: the words of each query.
-            n: rows wanted.
+            n: number of rows.
 
         Yields:
             One per query, in order; fewer rows than ``n``, or none, where fewer passages share a word with the query.
@@ -214,9 +214,9 @@ def _best(product: Any, i: int, n: int) -> Hits:
 
     row = slice(product.indptr[i], product.indptr[i + 1]) if n else slice(0, 0)
     rows, scores = product.indices[row].astype(np.int64), cast("NDArray[np.float64]", product.data[row])
-    wanted = scores > 0
-    if np.count_nonzero(wanted) > n:
-        wanted = scores >= np.partition(scores, len(scores) - n)[len(scores) - n]
-    rows, scores = rows[wanted], scores[wanted]
+    chosen = scores > 0
+    if np.count_nonzero(chosen) > n:
+        chosen = scores >= np.partition(scores, len(scores) - n)[len(scores) - n]
+    rows, scores = rows[chosen], scores[chosen]
     order = np.lexsort((rows, -scores))[:n]
     return Hits(rows[order], scores[order])

@@ -1,4 +1,4 @@
-"""What is known of an embedding model before its weights are loaded: where it lies, how it pools, what it is."""
+"""What is known of an embedding model before its weights are loaded: pooling, length of its vectors, version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Pooling = Literal["cls", "mean", "last_token"]
 
 _CACHED = "models--"  # what the name of a model's folder in the cache of the hub begins with
-_COMMIT = 12  # digits of a commit that tell it from others
+_COMMIT = 12  # digits of a commit that identify it
 _HEAD = 1 << 16  # bytes of a weight file that are looked at: the names and shapes, and the first numbers
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".onnx")
 _TOLD = (".json", ".txt", ".model")  # configuration and tokenizer
@@ -44,7 +44,7 @@ class Source(NamedTuple):
 
     Attributes:
         kind: the embedder of the settings that it belongs to.
-        asked: the model as somebody named it.
+        asked: the model as it was named.
         place: hub id or folder to load from.
         pooling: what represents a text: its first, its last or the mean of its tokens.
         prefix: written before every text.
@@ -66,7 +66,7 @@ def pooling(asked: NamedModel, place: str, setting: str) -> Pooling:
     """The pooling of a model: that of the setting; for ``auto`` as the model or FlagEmbedding says, else ``cls``.
 
     Args:
-        asked: the model as somebody named it.
+        asked: the model as it was named.
         place: hub id or folder to load from.
         setting: a pooling, or ``auto``.
 
@@ -105,8 +105,8 @@ def known_to_flag_embedding(name: str) -> Pooling | None:
         return cast(Pooling, known[name].pooling_method.value) if name in known else None
     except (ImportError, AttributeError):
         raise InputError(
-            f"this version of FlagEmbedding does not say how {name} pools; set retrieve.pooling to cls, mean or"
-            " last_token as its model card says"
+            f"this version of FlagEmbedding does not report how {name} pools; set retrieve.pooling to cls, mean or"
+            " last_token, whichever its model card names"
         ) from None
 
 
@@ -115,7 +115,7 @@ def dimension(asked: NamedModel, place: str) -> int:
     """Numbers in a vector of the model, read from its configuration alone.
 
     Args:
-        asked: the model as somebody named it.
+        asked: the model as it was named.
         place: hub id or folder to load from.
 
     Raises:
@@ -146,10 +146,10 @@ def finite(vectors: Vectors, source: str) -> Vectors:
 
 
 def fingerprint(model: str) -> str:
-    """What a model is: its hub id with the revision that lies here, or a folder's name with a hash of its files.
+    """What a model is: its hub id with the revision in the cache, or a folder's name with a hash of its files.
 
     A folder in the cache of the hub is what it was downloaded from, so that vectors do not depend on whether the hub could be
-    reached. Of weights the size and the first 64 KiB are hashed, of all other files everything; the place of the folder is not
+    reached. Of weights the size and the first 64 KiB are hashed, of all other files everything; the location of the folder is not
     part of it.
     """
     folder = Path(model)
@@ -193,7 +193,7 @@ def noted(asked: NamedModel, place: str, name: str) -> Any:
     """The content of a JSON file of the model, or None when it has none that can be read.
 
     Args:
-        asked: the model as somebody named it.
+        asked: the model as it was named.
         place: hub id or folder to load from.
         name: the file, relative to the model.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BEYOND = 16
 # By how much two ways to compute a float32 inner product of unit vectors may differ.
 _NOISE = 2e-6
-# More rows than twice those wanted and this, all as good as the last of them, are not told apart one by one.
+# More rows than twice those requested and this, all as good as the last of them, are not told apart one by one.
 _CROWD = 256
 _BLOCK = 1024
 

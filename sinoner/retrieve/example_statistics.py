@@ -1,4 +1,4 @@
-"""What is told about the examples that were found: how many, how near, how often the same ones."""
+"""Statistics of the examples that were found: how many, how near, how often the same ones."""
 
 from __future__ import annotations
 

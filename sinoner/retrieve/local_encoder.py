@@ -1,6 +1,6 @@
-"""Encoders on this machine: transformers on the processor, FlagEmbedding on GPUs.
+"""Encoders on this machine: transformers on the CPU, FlagEmbedding on GPUs.
 
-FlagEmbedding computes in float32 on a processor, whatever it is told. The same model in bfloat16, in batches that stay
+FlagEmbedding computes in float32 on a CPU, whatever the settings. The same model in bfloat16, in batches that stay
 in the cache and with next to no padding, takes less than half the time for vectors whose cosine with those is 0.9999.
 """
 
@@ -42,7 +42,7 @@ def encoder(source: Source, settings: RetrieveSettings, dim: int) -> Embedder:
     """
     found = devices(settings.devices)
     if found == ["cpu"]:
-        return ProcessorEmbedder(source, settings, dim)
+        return CpuEmbedder(source, settings, dim)
     return FlagEmbedder(source, settings, dim, found)
 
 
@@ -69,8 +69,8 @@ def devices(wanted: Sequence[str]) -> list[str]:
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else ["cpu"]
 
 
-class ProcessorEmbedder:
-    """An encoder on the processor, through transformers.
+class CpuEmbedder:
+    """An encoder on the CPU, through transformers.
 
     Every core takes batches of its own. So no core waits for another within a layer, which on a busy machine costs
     more than the work, and a vector does not depend on how many cores there are.

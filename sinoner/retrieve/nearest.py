@@ -37,13 +37,13 @@ def nearest(
 ) -> Found:
     """The ``k`` pool rows most similar to each query, best first; ties go to the smaller row.
 
-    Sort the pool by id, and ties go to the smaller id. A query that stands in the pool finds itself as well. When the
+    Sort the pool by id, and ties go to the smaller id. A query that is in the pool finds itself as well. When the
     pool has fewer than ``k`` rows, all are returned.
 
     Args:
         queries: shape ``(n, dim)``, rows of length 1; the pool itself may ask.
         pool: shape ``(m, dim)``, rows of length 1.
-        k: neighbours wanted.
+        k: neighbours per query.
         index: how to search; ``auto`` is exact up to ``exact_up_to`` pool rows, else inverted lists (IVF).
         exact_up_to: rows of the pool.
 

@@ -17,7 +17,7 @@ class SentenceEmbedder:
     """A model as sentence-transformers runs it: with the modules that its folder names, then normalised.
 
     ``retrieve.pooling`` replaces the model's own pooling unless it is ``auto``; a folder that names none gets ``cls``.
-    Prompts that a model brings are not written: what stands before a text is ``retrieve.query_instruction`` alone.
+    Prompts that a model brings are not used: the text before a text is ``retrieve.query_instruction`` alone.
     """
 
     @models.quiet()
@@ -25,7 +25,7 @@ class SentenceEmbedder:
         """Load it.
 
         Args:
-            asked: the model as somebody named it.
+            asked: the model as it was named.
             place: hub id or folder to load from.
             settings: pooling, longest text, number type, devices.
 
@@ -81,7 +81,7 @@ class SentenceEmbedder:
         return Encoded(finite(vectors, self._called), self._cut(texts))
 
     def _cut(self, texts: Sequence[str]) -> Any:
-        """Which texts were too long. The library does not say, so those that may be are counted here."""
+        """Which texts were too long. The library does not report it, so those that may be are counted here."""
         import numpy as np
 
         most = self._model.max_seq_length

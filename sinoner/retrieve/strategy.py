@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WITH_BM25 = ("nn_bm25", "diverse_nn_bm25", "diverse_nn_bm25_rank", "hybrid")
 # Queries whose candidates are chosen from at once.
 _BLOCK = 1024
-# So many more than wanted are looked for at once when passages of the same document are barred.
+# So many more than requested are looked for at once when passages of the same document are barred.
 _SIBLINGS = 64
 
 
@@ -46,7 +46,7 @@ class Pool:
 
     Attributes:
         entries: the passages.
-        duplicates: how many were left out because their text stands there already.
+        duplicates: how many were left out because their text is there already.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
@@ -72,14 +72,14 @@ class Pool:
 
         Args:
             query: a passage.
-            same_document: whether other passages of its document may be; else every text that stands in it is barred.
+            same_document: whether other passages of its document may be; else every text of it is barred.
         """
         rows = {self.row(query.text), self._ids.get(query.id, -1)} - {-1}
         return rows if same_document else rows.union(self._documents.get(document_of(query.id), ()))
 
     @cached_property
     def _documents(self) -> dict[str, list[int]]:
-        """The rows of the texts of each document, also of those texts that another document stands for."""
+        """The rows of the texts of each document, also of those texts that another document represents."""
         documents: dict[str, list[int]] = {}
         for entry in self._given:
             documents.setdefault(document_of(entry.id), []).append(self._texts[entry.text])
@@ -94,7 +94,7 @@ class Retrieved(NamedTuple):
         below: of each query, examples that were found and left out because of their BM25 score; empty when
             none could be.
         short: of each query, whether it has fewer than ``k`` examples because those of its own document are left out; empty
-            when no examples are wanted.
+            when no examples are requested.
         method: how the nearest were searched; empty when they were not.
         recall: share of the true nearest found, measured; 1 for exact search.
     """
@@ -120,7 +120,7 @@ def retrieve(
     The result for a query depends on the query, the pool, the settings and the seed, not on the other queries.
 
     Args:
-        queries: passages that want examples.
+        queries: passages that need examples.
         pool: passages that may serve.
         settings: strategy, k, candidates, threshold and the like.
         seed: seed of random choices; every passage has its own stream (seed and id).
@@ -223,7 +223,7 @@ class _Search:
         return vectors
 
     def _near(self, own: Rows, inside: npt.NDArray[np.bool_]) -> Found:
-        """More than wanted: what is barred may be among them. With long documents that may not be enough (``_again``)."""
+        """More than requested: what is barred may be among them. With long documents that may not be enough (``_again``)."""
         settings, pool = self._settings, self._vectors
         most = min(max(map(len, self._barred)), _SIBLINGS)
         k = min(self._wanted + max(2, most), len(pool))

@@ -34,8 +34,8 @@ def tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> Tokens:
     """
     import numpy as np
 
-    nothing = [tokenizer.pad_token_id or 0]  # what stands for a text without any token
-    if tokenizer.is_fast:  # its Rust part, which all cores share and which tells what it cut
+    nothing = [tokenizer.pad_token_id or 0]  # what represents a text without any token
+    if tokenizer.is_fast:  # its Rust part, which all cores share and which reports what it cut
         backend = tokenizer.backend_tokenizer
         backend.no_padding()
         backend.enable_truncation(limit)
@@ -51,12 +51,12 @@ def tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> Tokens:
     return Tokens([np.asarray(row or nothing, dtype=np.int32) for row in whole], cut)
 
 
-def limit(tokenizer: Any, config: Any, wanted: int) -> int:
-    """Most tokens of a text: as wanted, but not more than the model has places for."""
-    places = getattr(config, "max_position_embeddings", None) or wanted
+def limit(tokenizer: Any, config: Any, requested: int) -> int:
+    """Most tokens of a text: as requested, but not more than the model has places for."""
+    places = getattr(config, "max_position_embeddings", None) or requested
     if config.model_type in ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"):
         places -= (config.pad_token_id or 0) + 1  # their places begin after that of the padding
-    return max(1, int(min(wanted, places, tokenizer.model_max_length)))
+    return max(1, int(min(requested, places, tokenizer.model_max_length)))
 
 
 def batches(lengths: Sequence[int], rows: int, budget: int) -> list[list[int]]:
@@ -79,7 +79,7 @@ def batches(lengths: Sequence[int], rows: int, budget: int) -> list[list[int]]:
 class Pretokenised:
     """Stands in for a tokenizer whose work is done: it is given token ids where texts are expected.
 
-    FlagEmbedding cuts texts itself and does not say what it cut off. It calls its tokenizer twice, to cut and to pad:
+    FlagEmbedding cuts texts itself and does not report what it cut off. It calls its tokenizer twice, to cut and to pad:
     the first call finds the work done, the second is passed on.
     """
 

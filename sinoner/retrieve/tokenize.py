@@ -1,6 +1,6 @@
 """The words that BM25 compares: a text cut by jieba (Chinese) or at white space (English), without stop words.
 
-Numbers are words like any other: a year or an amount that two passages share says something. Single digits are in the shipped
+Numbers are words like any other: a year or an amount that two passages share carries meaning. Single digits are in the shipped
 stop lists, because a list can name them.
 """
 
@@ -25,7 +25,7 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
 
     Args:
         texts: the texts.
-        lang: ``zh``: jieba's accurate mode with its own dictionary, punctuation one token each. ``en``: what stands
+        lang: ``zh``: jieba's accurate mode with its own dictionary, punctuation one token each. ``en``: what is
             between white space, so that ``Paris,`` and ``Paris`` differ, as in the paper's code.
 
     Yields:
@@ -63,10 +63,10 @@ def kept(tokens: Sequence[str], stops: frozenset[str]) -> list[str]:
 
 
 def stop_words_in(content: str) -> frozenset[str]:
-    """The stop words of a file: one a line as it stands in texts; lines that begin with ``# `` are comments.
+    """The stop words of a file: one a line, as written in texts; lines that begin with ``# `` are comments.
 
     Args:
-        content: what the file says.
+        content: of the file.
     """
     lines = (line.strip() for line in content.splitlines() if not line.startswith("# "))
     return frozenset(line for line in lines if line)

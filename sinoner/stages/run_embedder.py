@@ -33,12 +33,12 @@ def embedder_of(
     Args:
         run: settings, folder and screen.
         lang: of the texts.
-        at: told of the texts that an API is asked about: how many, speeds and cost, how many are done.
-        stage: what asks, for the screen.
+        at: shows the texts that an API is asked about: how many, speeds and cost, how many are done.
+        stage: the stage that embeds, for the screen.
 
     Raises:
         InputError: the model cannot be loaded, or the ledger cannot be read.
-        EndpointError: the address of the API is none.
+        EndpointError: the address of the API is not valid.
         MissingExtraError: the library of the embedder is not installed.
     """
     settings = run.recipe.retrieve

@@ -133,10 +133,10 @@ class VectorStore:
             self._rows[key] = len(self._cut)
             self._cut.append(cut)
 
-    def _check(self, made: Encoded, wanted: int) -> None:
+    def _check(self, made: Encoded, requested: int) -> None:
         name = self._embedder.name
-        if made.vectors.ndim != 2 or len(made.vectors) != wanted:
-            raise InputError(f"{name}: gave {len(made.vectors)} vectors for {wanted} texts")
+        if made.vectors.ndim != 2 or len(made.vectors) != requested:
+            raise InputError(f"{name}: gave {len(made.vectors)} vectors for {requested} texts")
         if not np.isfinite(made.vectors).all():
             raise InputError(
                 f"{name}: gave vectors that are not finite numbers; check the embedding model, or set"

@@ -94,7 +94,7 @@ def finetune(
             data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
             callbacks=[_reporter(on_step)],
         )
-        trainer.remove_callback(PrinterCallback)  # progress is told through on_step
+        trainer.remove_callback(PrinterCallback)  # progress is reported through on_step
         trainer.train(resume_from_checkpoint=_newest(checkpoints))
         _save(trainer, tokenizer, settings.base, adapter)
     history = trainer.state.log_history

@@ -14,7 +14,7 @@ from sinoner.model_files import NamedModel
 from sinoner.retrieve import encoder_info
 from sinoner.retrieve.embedder import Embedder
 from sinoner.retrieve.embedders import embedder
-from sinoner.retrieve.local_encoder import FlagEmbedder, ProcessorEmbedder
+from sinoner.retrieve.local_encoder import CpuEmbedder, FlagEmbedder
 from sinoner.retrieve.sentence_encoder import SentenceEmbedder
 from sinoner.settings import RetrieveSettings
 
@@ -128,12 +128,12 @@ def test_a_file_of_a_model_in_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 0.9999), ("bfloat16", 0.999)])
-def test_the_processor_agrees_with_flag_model(tiny_bert: Path, dtype: str, least: float) -> None:
+def test_the_cpu_agrees_with_flag_model(tiny_bert: Path, dtype: str, least: float) -> None:
     from FlagEmbedding import FlagModel
 
     flag = FlagModel(str(tiny_bert), use_fp16=False, devices="cpu").encode(TEXTS, max_length=128)
     ours = made(tiny_bert, dtype=dtype).encode(TEXTS)
-    assert isinstance(made(tiny_bert), ProcessorEmbedder)
+    assert isinstance(made(tiny_bert), CpuEmbedder)
     assert (flag * ours.vectors).sum(axis=1).min() > least
 
 
@@ -351,5 +351,5 @@ def test_the_verbs_it_is_sent_to_exist() -> None:
 
 
 def test_the_settings_choose(tiny_bert: Path) -> None:
-    assert isinstance(made(tiny_bert), ProcessorEmbedder)
+    assert isinstance(made(tiny_bert), CpuEmbedder)
     assert isinstance(made(tiny_bert, embedder="sentence-transformers"), SentenceEmbedder)
