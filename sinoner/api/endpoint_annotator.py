@@ -1,0 +1,181 @@
+"""Annotation by an LLM without a run folder: a ledger, and the requests in a thread of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sinoner.errors import InputError
+
+if TYPE_CHECKING:
+    from sinoner.annotate.asking import Asking
+    from sinoner.api.annotating import Outcomes
+    from sinoner.llm.ledger import Ledger
+    from sinoner.records import Annotation, Passage, Reject
+    from sinoner.settings import Recipe
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Stop:
+    """Asks the collection to stop, and returns whether it has started; if it has not, it stops as soon as it starts.
+
+    Attributes:
+        calls: how often it was called.
+    """
+
+    calls: int = 0
+    _asks: list[Callable[[], None]] = field(default_factory=list)
+
+    def started(self, ask: Callable[[], None]) -> None:
+        self._asks = [ask]
+        for _ in range(self.calls):
+            ask()
+
+    def __call__(self) -> bool:
+        self.calls += 1
+        for ask in self._asks:
+            with contextlib.suppress(RuntimeError):  # its event loop has ended: there is nothing to stop
+                ask()
+        return bool(self._asks)
+
+
+class EndpointAnnotator:
+    """Annotates passages with the endpoints of a recipe. One use.
+
+    Raises:
+        InputError: settings that contradict each other.
+        EndpointError: no model, no key, or an address that cannot be used.
+    """
+
+    def __init__(
+        self, recipe: Recipe, api_key: str | None, ledger: Path | None, *, new_run: bool, retry_failed: bool
+    ) -> None:
+        from sinoner.llm.client import clients
+        from sinoner.stages.annotate import asking_of
+
+        if recipe.annotate.mode != "online":
+            raise InputError(
+                "annotate_texts: annotate.mode=batch takes a run folder: sinoner annotate --mode batch"
+            )
+        llm = recipe.llm
+        environ = dict(os.environ) if api_key is None else {**os.environ, llm.api_key_env: api_key}
+        self._clients = clients(llm, environ)
+        self._asking = asking_of(recipe)
+        self._recipe = recipe
+        self._ledger = ledger
+        self._new_run = new_run
+        self._retry = ("all",) if retry_failed else ()
+
+    def __call__(self, passages: Iterable[Passage]) -> Outcomes:
+        """The annotation or reject of each passage with the rejects of its mentions, in order.
+
+        Raises:
+            EndpointError, StoppedError, KeyboardInterrupt: as ``sinoner.annotate.by_llm.collect``. Where the ledger is
+                a temporary one, a note of the exception names it.
+        """
+        several = list(passages)
+        if not several:
+            return
+        if self._ledger is not None:
+            yield from self._annotate(several, self._ledger)
+            return
+        folder = Path(tempfile.mkdtemp(prefix="sinoner-"))
+        path = folder / "ledger.sqlite"
+        try:
+            outcomes = self._annotate(several, path)
+        except BaseException as error:
+            if _answers(path):
+                error.add_note(f"The answers so far are kept: pass ledger={str(path)!r} to continue.")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        yield from outcomes
+
+    def _annotate(self, passages: Sequence[Passage], path: Path) -> list[Sequence[Annotation | Reject]]:
+        """Send what the ledger has no answer for, then read all answers; in a thread, which may run an event loop."""
+        from sinoner.annotate.by_llm import collect, read_back
+        from sinoner.llm.client import renamed
+        from sinoner.llm.costs import account
+        from sinoner.llm.ledger import Ledger
+        from sinoner.llm.meter import Meter
+        from sinoner.llm.service import Service
+        from sinoner.stages.llm_session import readable
+
+        recipe, stop = self._recipe, _Stop()
+
+        def work() -> list[Sequence[Annotation | Reject]]:
+            with readable(path), Ledger(path) as ledger:
+                self._same_questions(self._asking, ledger)
+                ledger.recover()
+                spending = account(
+                    recipe.annotate, recipe.llm, self._clients, ledger.spent(), renamed(recipe.llm)
+                )
+                meter = Meter(total=len(passages), cost=spending.spent, before=spending.spent)
+                service = Service(self._clients, ledger, spending, meter, on_start=stop.started)
+                asking = collect(passages, self._asking, service, self._retry)
+                return [(r.outcome, *r.rejects) for r in read_back(passages, asking, ledger)]
+
+        return _in_thread(work, stop)
+
+    def _same_questions(self, asking: Asking, ledger: Ledger) -> None:
+        """Refuse to pay again for everything because a setting changed unnoticed.
+
+        Raises:
+            InputError: the ledger was filled under other settings; each difference is named.
+        """
+        from sinoner.annotate.by_llm import asked_with, settings_changed
+
+        fields = asked_with(asking, self._recipe.llm)
+        earlier = ledger.runs()
+        if fields in earlier:
+            return
+        answers = ledger.usage()[0]
+        if earlier and answers and not self._new_run:
+            lines = "\n".join(f"  {line}" for line in settings_changed(earlier[-1], fields))
+            raise InputError(
+                f"{ledger.path}: its {answers} answers were given under other settings:\n{lines}\n"
+                "restore those, pass new_run=True to send all requests again (the old answers are kept), or choose"
+                " another ledger"
+            )
+        ledger.add_run(fields)
+
+
+def _answers(path: Path) -> int:
+    """How many answers a ledger holds; 0 where there is none."""
+    from sinoner.llm.ledger import Ledger
+
+    if not path.exists():
+        return 0
+    with Ledger(path) as ledger:
+        return ledger.usage()[0]
+
+
+def _in_thread(work: Callable[[], T], stop: _Stop) -> T:
+    """Run a function in a thread and wait for it; Ctrl-C stops it, a second time without waiting for answers.
+
+    Before the first request about a text (while the answer format is found out) Ctrl-C does not wait.
+    A thread of its own has no event loop, also where the caller has one (a notebook), and receives no signals.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="sinoner")
+    running = pool.submit(work)
+    pool.shutdown(wait=False)  # takes no more work
+    while True:
+        try:
+            result = running.result()
+            break
+        except KeyboardInterrupt:
+            if running.done() or not stop():
+                raise
+    if stop.calls:  # the last answer arrived before the request to stop
+        raise KeyboardInterrupt
+    return result
