@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sinoner.errors import InputError
+from sinoner.errors import EndpointError, InputError
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking
@@ -67,6 +67,13 @@ class EndpointAnnotator:
                 "annotate_texts: annotate.mode=batch takes a run folder: sinoner annotate --mode batch"
             )
         llm = recipe.llm
+        if not llm.model:
+            raise EndpointError(
+                "annotate_texts: no model: pass model=NAME (and base_url=URL for your own server), or annotate without"
+                " an LLM: by='jieba'"
+            )
+        if api_key is not None and llm.api_key_file:
+            raise InputError("annotate_texts: api_key and llm.api_key_file are both given; keep one of them")
         environ = dict(os.environ) if api_key is None else {**os.environ, llm.api_key_env: api_key}
         self._clients = clients(llm, environ)
         self._asking = asking_of(recipe)
