@@ -92,8 +92,8 @@ class Passage(Record, frozen=True, kw_only=True):
 
     Example:
         >>> from sinoner import Passage
-        >>> Passage(id="news:7#0", text="张伟在北京。", source="news", lang="zh").document
-        'news:7'
+        >>> Passage(id="news:7#0", text="张伟在北京。", source="news.jsonl", lang="zh").text
+        '张伟在北京。'
     """
 
     id: str
@@ -212,7 +212,7 @@ class Reject(Record, frozen=True, kw_only=True):
         >>> from sinoner import annotate_texts
         >>> reject = next(annotate_texts([""], by="jieba"))
         >>> reject.id, reject.stage, reject.reason, reject.unit
-        ('text:0#0', 'annotate', 'empty_text', 'passage')
+        ('text:0', 'annotate', 'empty_text', 'passage')
     """
 
     id: str

@@ -83,8 +83,8 @@ def annotate_texts(
         >>> from sinoner import annotate_texts
         >>> for item in annotate_texts(["张伟在北京。", "Anna lives in Oslo."], by="jieba"):
         ...     print(item)  # doctest: +ELLIPSIS
-        Annotation(passage=Passage(id='text:0#0', text='张伟在北京。', source='text', lang='zh'), entities=(...), by=...)
-        Reject(id='text:1#0', stage='annotate', reason='language_not_supported', detail='jieba reads Chinese only', ...)
+        Annotation(passage=Passage(id='text:0', text='张伟在北京。', source='text', lang='zh'...), entities=(...), by=...)
+        Reject(id='text:1', stage='annotate', reason='language_not_supported', detail='jieba reads Chinese only', ...)
 
         With an LLM:
 
@@ -161,7 +161,7 @@ def _numbered(
 
     for number, item in enumerate(texts):
         if isinstance(item, str):
-            identifier = f"text:{number}#0"
+            identifier = f"text:{number}"
             try:
                 text = read_text(item)
             except FieldError as error:

@@ -6,9 +6,9 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,28 +24,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass
 class _Stop:
-    """Asks the collection to stop, and returns whether it has started; if it has not, it stops as soon as it starts.
+    """Asks the collection to stop; before it has started, as soon as it has."""
 
-    Attributes:
-        calls: how often it was called.
-    """
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._asks: list[Callable[[], None]] = []
 
-    calls: int = 0
-    _asks: list[Callable[[], None]] = field(default_factory=list)
+    def is_set(self) -> bool:
+        """Whether a stop was requested."""
+        return self._set.is_set()
 
-    def started(self, ask: Callable[[], None]) -> None:
-        self._asks = [ask]
-        for _ in range(self.calls):
-            ask()
-
-    def __call__(self) -> bool:
-        self.calls += 1
+    def set(self) -> None:
+        """Request it."""
+        self._set.set()
         for ask in self._asks:
             with contextlib.suppress(RuntimeError):  # its event loop has ended: there is nothing to stop
                 ask()
-        return bool(self._asks)
+
+    def started(self, ask: Callable[[], None]) -> None:
+        """The collection has started, and this asks it to stop."""
+        self._asks.append(ask)
+        if self.is_set():
+            ask()
 
 
 class EndpointAnnotator:
@@ -168,21 +169,27 @@ def _answers(path: Path) -> int:
 
 
 def _in_thread(work: Callable[[], T], stop: _Stop) -> T:
-    """Run a function in a thread and wait for it; Ctrl-C stops it, a second time without waiting for answers.
+    """Run a function in a thread and wait for it; Ctrl-C asks it to stop, a second time it is not waited for.
 
-    Before the first request about a text (while the answer format is found out) Ctrl-C does not wait.
     A thread of its own has no event loop, also where the caller has one (a notebook), and receives no signals.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="sinoner")
-    running = pool.submit(work)
-    pool.shutdown(wait=False)  # takes no more work
+    running: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            running.set_result(work())
+        except BaseException as error:
+            running.set_exception(error)
+
+    threading.Thread(target=run, name="sinoner", daemon=True).start()
     while True:
         try:
             result = running.result()
             break
         except KeyboardInterrupt:
-            if running.done() or not stop():
+            if running.done() or stop.is_set():
                 raise
-    if stop.calls:  # the last answer arrived before the request to stop
+            stop.set()
+    if stop.is_set():  # the last answer arrived before the request to stop
         raise KeyboardInterrupt
     return result

