@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup quickstart test check lint types contracts tests bench clean
+.PHONY: setup quickstart test check lint types contracts tests bench release clean
 
 setup: $(STAMP)
 
@@ -49,6 +49,10 @@ bench: setup
 	$(BIN)/python benchmarks/bm25.py
 	$(BIN)/python benchmarks/build.py
 	$(BIN)/python benchmarks/embed.py
+
+# Builds and checks the wheel and the sdist in dist/; uploads nothing.
+release: setup
+	$(BIN)/python tools/release.py
 
 clean:
 	rm -rf $(VENV) dist build runs .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -134,6 +134,13 @@ class SpanScore(Facts):
         scheme: ``strict`` (span and type), ``span`` (span alone), ``type`` (overlap and type), ``relaxed`` (overlap,
             a partial one counts half).
         correct: matches; a half one counts 0.5.
+
+    Example:
+        >>> from sinoner import annotate_texts, score_spans
+        >>> gold = list(annotate_texts(["张伟在北京。"], by="jieba"))
+        >>> strict = score_spans(gold, gold).strict
+        >>> strict.scheme, strict.gold, strict.predicted, strict.correct, strict.low, strict.high
+        ('strict', 2, 2, 2.0, 100.0, 100.0)
     """
 
     scheme: Scheme
@@ -148,7 +155,14 @@ class SpanScore(Facts):
 
 
 class TypeScore(Facts):
-    """Strict scores of one type."""
+    """Strict scores of one type.
+
+    Example:
+        >>> from sinoner import annotate_texts, score_spans
+        >>> gold = list(annotate_texts(["张伟在北京。"], by="jieba"))
+        >>> [(score.type, score.gold, score.f1) for score in score_spans(gold, gold).types]
+        [('人名', 1, 100.0), ('地点', 1, 100.0)]
+    """
 
     type: str
     gold: int

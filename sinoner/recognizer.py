@@ -1,4 +1,4 @@
-"""Using a tuned model: text and types in, entities out."""
+"""Inference with a fine-tuned model: text and types in, entities out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ _TOKENS = 256
 
 
 class Recognizer:
-    """A model that answers type queries."""
+    """A fine-tuned model that extracts the entities of given types from a text.
+
+    Load one with ``Recognizer.from_pretrained``; the constructor is internal.
+
+    Example:
+        >>> from sinoner import Recognizer
+        >>> recognizer = Recognizer.from_pretrained("runs/news")
+        >>> annotation = recognizer.extract("张伟在北京大学教书。", ["人名", "组织机构"])
+        >>> {entity.type for entity in annotation.entities} <= {"人名", "组织机构"}
+        True
+    """
 
     def __init__(
         self, generator: Generator, name: str, style: Style = "sinoner", mode: Mode = "passage"
@@ -44,19 +54,25 @@ class Recognizer:
         style: Style | None = None,
         mode: Mode | None = None,
     ) -> Recognizer:
-        """Load a model folder, hub id, adapter folder, or run folder (its adapter).
+        """Load a model for inference.
 
         Args:
-            model: what to load.
-            base: base model of an adapter, when another than the adapter names.
+            model: a run folder (its adapter), an adapter folder, a model folder, or a model on the Hugging Face Hub
+                (``OWNER/NAME``).
+            base: base model of an adapter; None is the one that the adapter names.
             device: ``auto`` or a torch device.
-            style: the style of the conversations that the model was trained on; by default that of the run
-                folder, else ``sinoner``.
-            mode: the mode of these conversations, which says how to ask; by default that of the run folder, else
-                ``passage``.
+            style: the style of the conversations that the model was trained on; None is that of the run folder, else
+                ``sinoner``.
+            mode: the mode of these conversations: one question for each type (``passage``, ``type``) or one for all
+                (``all``, ``schema``); None is that of the run folder, else ``passage``.
 
         Raises:
-            InputError: it cannot be loaded.
+            InputError: the model cannot be loaded.
+            MissingExtraError: the libraries of ``sinoner[train]`` are not installed.
+
+        Example:
+            >>> from sinoner import Recognizer
+            >>> recognizer = Recognizer.from_pretrained("runs/news", device="cpu")
         """
         path = Path(model)
         kept = path / "recipe.yaml"
@@ -78,12 +94,27 @@ class Recognizer:
         return cls(generator, model, style or trained.style, mode)
 
     def extract(self, text: str, types: Sequence[str], examples: Sequence[Annotation] = ()) -> Annotation:
-        """The entities of these types in a text; what the model names that is not in the text is left out.
+        """Extract the entities of given types from a text.
 
-        A model of mode ``all`` is not told the types: they choose among those that it names.
+        Mentions that are not in the text are left out. A model trained with mode ``all`` does not see the types: of
+        its answer, the entities of these types are kept.
+
+        Args:
+            text: the text.
+            types: natural names of the types, as in training.
+            examples: annotated passages to show to the model before the question, best first.
+
+        Returns:
+            The text as a passage, with its entities.
 
         Raises:
             InputError: the text is empty.
+
+        Example:
+            >>> from sinoner import Recognizer
+            >>> annotation = Recognizer.from_pretrained("runs/news").extract("张伟在北京。", ["人名"])
+            >>> annotation.passage.text
+            '张伟在北京。'
         """
         if not text.strip():
             raise InputError("there is no text to look at")

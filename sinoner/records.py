@@ -47,6 +47,12 @@ class Entity(Record, frozen=True, kw_only=True, omit_defaults=True):
             annotated occurrences; an annotator that gives no offsets claims all of them.
         original_type: what the annotator called the type, when the filter merged it into ``type``; not written
             when there is none.
+
+    Example:
+        >>> from sinoner import Entity
+        >>> entity = Entity(surface="张伟", type="人名", starts=(0, 8))
+        >>> "张伟住在北京，和张伟".startswith(entity.surface, entity.starts[1])
+        True
     """
 
     surface: str
@@ -63,7 +69,13 @@ class Entity(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """A text as the corpus holds it, before chunking, with hand-made annotations when it has some."""
+    """A text as the corpus holds it, before chunking, with hand-made annotations when it has some.
+
+    Example:
+        >>> from sinoner import Document
+        >>> Document(id="a", text="张伟在北京。", source="news", lang="zh").entities is None  # not annotated
+        True
+    """
 
     id: str
     text: str
@@ -76,7 +88,13 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 class Passage(Record, frozen=True, kw_only=True):
-    """A chunk of a document. The id is ``<document id>#<n>``; the chunks of a document rejoin to it."""
+    """A chunk of a document. The id is ``<document id>#<n>``; the chunks of a document rejoin to it.
+
+    Example:
+        >>> from sinoner import Passage
+        >>> Passage(id="news:7#0", text="张伟在北京。", source="news.jsonl", lang="zh").text
+        '张伟在北京。'
+    """
 
     id: str
     text: str
@@ -99,7 +117,14 @@ def document_of(passage_id: str) -> str:
 
 
 class Annotation(Record, frozen=True, kw_only=True):
-    """A passage with its entities. No entities means the annotator found none, never that it failed."""
+    """A passage with its entities. No entities means the annotator found none, never that it failed.
+
+    Example:
+        >>> from sinoner import annotate_texts
+        >>> annotation = next(annotate_texts(["张伟在北京。"], by="jieba"))
+        >>> annotation.passage.text, [(entity.surface, entity.starts) for entity in annotation.entities]
+        ('张伟在北京。', [('张伟', (0,)), ('北京', (3,))])
+    """
 
     passage: Passage
     entities: tuple[Entity, ...]
@@ -116,7 +141,13 @@ class Annotation(Record, frozen=True, kw_only=True):
 
 
 class Neighbours(Record, frozen=True, kw_only=True):
-    """The annotations retrieved for a passage, best first."""
+    """The annotations retrieved for a passage, best first.
+
+    Example:
+        >>> from sinoner import Neighbours
+        >>> Neighbours(id="a#0", neighbours=("b#0", "c#1"), cosine=(0.91, 0.87)).neighbours[0]
+        'b#0'
+    """
 
     id: str
     neighbours: tuple[str, ...] = ()
@@ -125,7 +156,13 @@ class Neighbours(Record, frozen=True, kw_only=True):
 
 
 class Message(Record, frozen=True, kw_only=True):
-    """One turn of a conversation. ``learn`` says whether it counts in the loss."""
+    """One turn of a conversation. ``learn`` says whether it counts in the loss.
+
+    Example:
+        >>> from sinoner import Message
+        >>> Message(role="assistant", content='["张伟"]', learn=True).learn
+        True
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -133,7 +170,14 @@ class Message(Record, frozen=True, kw_only=True):
 
 
 class Conversation(Record, frozen=True, kw_only=True):
-    """Messages, and what they were made from: the waist between the data rooms and the model rooms."""
+    """Messages, and what they were made from: the waist between the data rooms and the model rooms.
+
+    Example:
+        >>> from sinoner import Conversation, Message
+        >>> turns = (Message(role="user", content="..."), Message(role="assistant", content="[]", learn=True))
+        >>> Conversation(id="a#0", messages=turns, passage="a#0", types=("人名",)).messages[-1].content
+        '[]'
+    """
 
     id: str
     messages: tuple[Message, ...]
@@ -146,7 +190,13 @@ class Conversation(Record, frozen=True, kw_only=True):
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """A model's answer to one (passage, type) query: parsed surfaces, or the reason it did not parse."""
+    """A model's answer to one (passage, type) query: parsed surfaces, or the reason it did not parse.
+
+    Example:
+        >>> from sinoner import Prediction
+        >>> Prediction(id="a#0|人名", type="人名", raw='["张伟"]', surfaces=("张伟",)).surfaces
+        ('张伟',)
+    """
 
     id: str
     type: str
@@ -156,7 +206,14 @@ class Prediction(Record, frozen=True, kw_only=True):
 
 
 class Reject(Record, frozen=True, kw_only=True):
-    """Something a stage did not let through, with a fixed snake_case reason that reports count."""
+    """Something a stage did not let through, with a fixed snake_case reason that reports count.
+
+    Example:
+        >>> from sinoner import annotate_texts
+        >>> reject = next(annotate_texts([""], by="jieba"))
+        >>> reject.id, reject.stage, reject.reason, reject.unit
+        ('text:0', 'annotate', 'empty_text', 'passage')
+    """
 
     id: str
     stage: str
@@ -174,6 +231,13 @@ class Score(Facts):
 
     ``precision``, ``recall`` and ``f1`` follow the metric of UniversalNER (normalised strings per query);
     the ``strict_`` ones compare spans (passage, type, start, end) without any normalisation.
+
+    Example:
+        >>> from sinoner import annotate_texts, micro_f1
+        >>> gold = list(annotate_texts(["张伟在北京。"], by="jieba"))
+        >>> score = micro_f1(gold, gold, name="news")
+        >>> score.benchmark, score.gold, score.correct, score.f1, score.strict_f1
+        ('news', 2, 2, 100.0, 100.0)
     """
 
     benchmark: str

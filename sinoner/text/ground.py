@@ -24,6 +24,12 @@ class Grounded(NamedTuple):
     Attributes:
         surface: the mention as the passage writes it.
         starts: offsets of all its occurrences that do not overlap, in code points, left to right.
+
+    Example:
+        >>> from sinoner import Grounded, ground
+        >>> found = ground("Anna lives in Oslo.", "oslo")
+        >>> isinstance(found, Grounded), found.surface, found.starts
+        (True, 'Oslo', (14,))
     """
 
     surface: str

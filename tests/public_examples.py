@@ -1,0 +1,30 @@
+"""What the examples of the documentation need: a folder, an endpoint on the loopback, and a model in ``runs/news``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from chat_server import ChatServer, answer
+
+# The address that examples name; it becomes that of the loopback server.
+ENDPOINT = "http://localhost:8000/v1"
+ANSWER = '{"entities": [{"mention": "张伟", "type": "人名"}, {"mention": "北京大学", "type": "组织机构"}]}'
+
+
+@contextmanager
+def endpoint(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[ChatServer]:
+    """Work in this folder, with an endpoint that names a person and a university."""
+    monkeypatch.chdir(folder)
+    with ChatServer(default=answer(ANSWER)) as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def add_model(folder: Path, model: Path) -> None:
+    """Put a model where examples look for the run folder of a fine-tuned one."""
+    shutil.copytree(model, folder / "runs/news")
