@@ -151,7 +151,7 @@ def test_hub_name(tmp_path: Path) -> None:
     assert models.hub_name(str(tmp_path / "mine")) == "mine"
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_smollm2_is_the_model_in_the_package() -> None:
     """Converted on first use and kept in the user's cache; the same numbers as the GGUF itself."""
     import importlib.metadata

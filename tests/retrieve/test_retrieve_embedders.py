@@ -101,7 +101,7 @@ def test_the_processor_agrees_with_flag_model(tiny_bert: Path, dtype: str, least
     assert (flag * ours.vectors).sum(axis=1).min() > least
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_several_devices_give_the_same(tiny_bert: Path) -> None:
     two = made(tiny_bert, devices=["cpu", "cpu"], pooling="mean")
     one = made(tiny_bert, devices=["cpu"], pooling="mean", dtype="float32")
@@ -190,6 +190,7 @@ def test_no_model(tmp_path: Path, kind: str, model: str) -> None:
     one_line(caught)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kind", ["bge", "sentence-transformers"])
 def test_failed_attempts_to_reach_the_hub_are_told_once(tmp_path: Path, kind: str) -> None:
     logger = logging.getLogger("huggingface_hub")
