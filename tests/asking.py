@@ -25,6 +25,9 @@ from sinoner.settings import AnnotateSettings, LlmSettings
 
 CANARY = "sk-canary-8d1f0000"
 ENVIRON = {"OPENAI_API_KEY": CANARY}
+KILLS = int(
+    os.environ.get("SINONER_TEST_KILLS", "30")
+)  # of a run, in the tests of its kills; 8 in ``make check``
 
 
 def passage(text: str = "王明在上海。", n: int = 0, lang: str = "zh") -> Passage:

@@ -1,5 +1,8 @@
 """A small OpenAI-compatible chat server on the loopback that answers as its script says, for the real client.
 
+It shares its HTTP side and the shape of its answers with the fault server, which answers by rule and in a process
+of its own; this one runs in a thread of the test, which reads its requests and changes its script on the way.
+
 The script maps a text that the question must contain (usually the passage) to a reply, or to several replies
 that are given one after the other, the last one for ever. The longest text that fits wins; a question that fits
 none gets ``default``. Every chat request is kept in ``requests``.
@@ -12,16 +15,20 @@ none gets ``default``. Every chat request is kept in ``requests``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-KEY = "sk-stand-in-0123456789"
+import fault_answers
+from aiohttp import web
+from fault_answers import KEY as KEY
+from fault_answers import completion
+from fault_server import client_environment, opened
 
 
 @dataclass(frozen=True)
@@ -56,20 +63,7 @@ def answer(
     content: str | None, finish: str = "stop", *, wait: float = 0.0, usage: tuple[int, int] = (11, 7)
 ) -> Reply:
     """A chat completion. ``usage``: prompt and completion tokens."""
-    tree = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}
-        ],
-        "usage": {
-            "prompt_tokens": usage[0],
-            "completion_tokens": usage[1],
-            "total_tokens": sum(usage),
-        },
-    }
+    tree = completion(content, finish, usage)
     return Reply(json.dumps(tree, ensure_ascii=False), wait=wait)
 
 
@@ -85,7 +79,7 @@ def filtered(content: str = "") -> Reply:
 
 def error(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
     """An error answer in the usual JSON shape; header names are written with ``_`` for ``-``."""
-    body = json.dumps({"error": {"message": message, "code": code, "type": code}}, ensure_ascii=False)
+    body = fault_answers.error(status, message, code).body.decode()
     return Reply(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -140,13 +134,15 @@ def dripping(seconds: float = 0.1) -> Reply:
 
 
 class ChatServer:
-    """Runs in threads between ``__enter__`` and ``__exit__``.
+    """Runs in a thread between ``__enter__`` and ``__exit__``.
 
     Attributes:
         url: base URL for the client.
         requests: the chat requests so far, in the order they came.
         peak: the most requests that were in flight at once.
     """
+
+    url: str
 
     def __init__(self, script: Script | None = None, *, default: Reply | None = None) -> None:
         self.script = {text: (r,) if isinstance(r, Reply) else tuple(r) for text, r in (script or {}).items()}
@@ -155,100 +151,74 @@ class ChatServer:
         self.peak = 0
         self._running = 0
         self._turns: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self.stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.chat = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=[self._serve()], daemon=True)
 
     def __enter__(self) -> ChatServer:
         self._thread.start()
+        assert self._started.wait(10), "the stand-in did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(10)
 
     def env(self) -> dict[str, str]:
         """The environment a client needs: some key, and no proxy on the way."""
-        return {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        return client_environment()
 
     def asked(self, text: str) -> int:
         """How many requests had this text in their question."""
         return sum(text in request.question for request in list(self.requests))
 
-    def begin(self, body: dict[str, Any], headers: Mapping[str, str]) -> Reply:
-        """Note a request and choose its reply."""
-        request = Asked(body, headers, time.monotonic())
-        with self._lock:
-            self.requests.append(request)
-            self._running += 1
-            self.peak = max(self.peak, self._running)
-            text = max((t for t in self.script if t in request.question), key=len, default=None)
-            if text is None:
-                return self.default
-            turn = min(self._turns[text], len(self.script[text]) - 1)
-            self._turns[text] += 1
-            return self.script[text][turn]
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=2**30)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        runner, self.url = await opened(app)
+        self._started.set()
+        await self._ended.wait()
+        await runner.cleanup()
 
-    def end(self) -> None:
-        """A request has got its answer."""
-        with self._lock:
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        reply = self._begin(Asked(await request.json(), headers, time.monotonic()))
+        try:
+            await asyncio.sleep(reply.wait)
+            return await self._send(request, reply)
+        finally:
             self._running -= 1
 
+    def _begin(self, request: Asked) -> Reply:
+        """Note a request and choose its reply."""
+        self.requests.append(request)
+        self._running += 1
+        self.peak = max(self.peak, self._running)
+        script = dict(self.script)
+        text = max((t for t in script if t in request.question), key=len, default=None)
+        if text is None:
+            return self.default
+        turn = min(self._turns[text], len(script[text]) - 1)
+        self._turns[text] += 1
+        return script[text][turn]
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-    chat: ChatServer
+    async def _models(self, _: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is part of the game."""
+    async def _unknown(self, request: web.Request) -> web.StreamResponse:
+        return await self._send(request, error(404, f"no such path: {request.path}"))
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def do_POST(self) -> None:
-        chat = self.server.chat
-        data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if self.path != "/v1/chat/completions":
-            self._send(error(404, f"no such path: {self.path}"))
-            return
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = chat.begin(json.loads(data), headers)
-        try:
-            if reply.wait and chat.stopping.wait(reply.wait):
-                self.close_connection = True
-                return
-            self._send(reply)
-        finally:
-            chat.end()
-
-    def do_GET(self) -> None:
-        known = self.path == "/v1/models"
-        body = json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]})
-        self._send(Reply(body) if known else error(404, f"no such path: {self.path}"))
-
-    def _send(self, reply: Reply) -> None:
-        key = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        data = reply.body.replace("{key}", key).encode()
-        self.send_response(reply.status)
-        for name, value in {"Content-Type": "application/json", **reply.headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(10**9 if reply.drip else len(data)))
-        self.end_headers()
+    async def _send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        headers = {"Content-Type": "application/json", **reply.headers}
         if not reply.drip:
-            self.wfile.write(data)
-            return
-        self.close_connection = True
-        while not self.server.chat.stopping.wait(reply.drip):
-            self.wfile.write(b" ")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Tests keep their output clean."""
+            body = reply.body.replace("{key}", key).encode()
+            return web.Response(status=reply.status, headers=headers, body=body)
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        response.content_length = 10**9
+        await response.prepare(request)
+        while True:
+            await asyncio.sleep(reply.drip)
+            await response.write(b" ")

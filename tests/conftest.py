@@ -3,7 +3,11 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when huggingface_hub is imported
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # read once, when torch and its like are imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib.util
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +15,44 @@ import pytest
 import tiny_model
 from hypothesis import settings
 
-settings.register_profile("sinoner", deadline=None)
-settings.load_profile("sinoner")
+# ``make check`` draws few examples and always the same, ``make test`` many and others each time.
+settings.register_profile("check", deadline=None, max_examples=25, derandomize=True)
+settings.register_profile("full", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full"))
+
+NO_MODELS = Path(__file__).parent / "no_models"
+MODEL_FIXTURES = {"tiny_llama", "tiny_bert", "one_thread", "adapter", "e5", "nano", "loaded_once"}
+MODEL_FILES = {"test_models.py", "test_train_loop.py", "test_train_trainer.py"}  # import torch at the top
+
+
+def without_models(config: pytest.Config) -> bool:
+    """Whether this is a run that leaves the tests with models out, as ``make check`` does."""
+    return "not model" in config.option.markexpr
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hear Ctrl-C, as do the processes that tests start; without models, refuse to load one unmarked."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # inherited by what a shell starts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if without_models(config):
+        paths = [str(NO_MODELS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+        spec = importlib.util.spec_from_file_location("no_models", NO_MODELS / "sitecustomize.py")
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without models, do not import the files that cannot be imported then."""
+    return True if without_models(config) and collection_path.name in MODEL_FILES else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a fixture that makes a model are marked by it."""
+    for item in items:
+        if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.model)
 
 
 @pytest.fixture(autouse=True)

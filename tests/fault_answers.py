@@ -84,6 +84,26 @@ def error(status: int, message: str, code: str | None = None, kind: str | None =
     return Reply(status, _json({"error": {"message": message, "type": kind or code, "code": code, **more}}))
 
 
+def completion(
+    content: str | None,
+    finish: str,
+    usage: tuple[int, int],
+    model: str = "m",
+    number: int = 1,
+    created: int = 1,
+) -> dict[str, Any]:
+    """A chat completion in OpenAI's shape. ``usage``: prompt and completion tokens."""
+    message = {"role": "assistant", "content": content}
+    return {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)},
+    }
+
+
 def _json(tree: object) -> bytes:
     return json.dumps(tree, ensure_ascii=False).encode()
 

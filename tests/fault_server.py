@@ -50,6 +50,7 @@ from fault_answers import (
     Reply,
     Window,
     _json,
+    completion,
     content_for,
     error,
     vectors_for,
@@ -241,15 +242,7 @@ class Server:
         if len(content) > asked.limit:
             content, finish, healthy = content[: asked.limit], "length", False
         usage = asked.characters, max(1, len(content))
-        message = {"role": "assistant", "content": content}
-        tree: dict[str, Any] = {
-            "id": f"chatcmpl-{self.counts['paid']}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": asked.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-            "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)},
-        }
+        tree = completion(content, finish, usage, asked.model, self.counts["paid"], int(time.time()))
         if fault == "echo_key":
             tree["debug"] = {"authorization": auth}
         return Reply(200, _json(tree), usage=usage, healthy=healthy)
@@ -371,14 +364,23 @@ def _descriptor(request: web.Request) -> int:
     return request.get_extra_info("socket").fileno()
 
 
-async def serve(options: Options, port: int) -> None:
-    """Serve until stdin ends or the life is over."""
-    runner = web.AppRunner(
-        Server(options).app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
-    )
+async def opened(app: web.Application, port: int = 0) -> tuple[web.AppRunner, str]:
+    """Listen on the loopback; what runs the application, and the base URL for clients."""
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=4096).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
+    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+
+
+def client_environment() -> dict[str, str]:
+    """The environment a client needs: some key, and no proxy on the way."""
+    return {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+async def serve(options: Options, port: int) -> None:
+    """Serve until stdin ends or the life is over."""
+    runner, url = await opened(Server(options).app(), port)
+    print(url, flush=True)
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def watch() -> None:
@@ -432,7 +434,7 @@ class FaultServer:
 
     def env(self) -> dict[str, str]:
         """The environment a client needs: some key, and no proxy on the way."""
-        return {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        return client_environment()
 
     def stats(self) -> dict[str, Any]:
         """What happened since the start or the last ``reset``."""

@@ -266,7 +266,7 @@ for kind in ("bge", "sentence-transformers"):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_a_model_of_the_hub_is_the_same_when_the_hub_is_gone(tiny_bert: Path, tmp_path: Path) -> None:
     def embedded(environment: dict[str, str]) -> list[str]:
         env = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, answer
+from filelock import FileLock
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,21 +23,34 @@ def run(*words: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ``bin`` folder of a fresh environment with the wheel and what it requires."""
-    folder = tmp_path_factory.mktemp("wheel")
-    built = run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
-    assert built.returncode == 0, built.stderr
-    (wheel,) = folder.glob("sinoner-*.whl")
-    venv.create(folder / "env", with_pip=True)
-    pip = (folder / "env/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    done = run(*pip, "-c", ROOT / "constraints.txt", wheel, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    """The ``bin`` folder of a fresh environment with the wheel and what it requires, one for all workers."""
+    base = tmp_path_factory.getbasetemp()  # of a worker, inside that of the session
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "wheel"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            install(folder)
+            (folder / "done").touch()
     return folder / "env/bin"
 
 
-@pytest.mark.slow
+def install(folder: Path) -> None:
+    """Build the wheel and install it into a new environment inside the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    built = run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("sinoner-*.whl")
+    venv.create(
+        folder / "env"
+    )  # the pip of this environment serves that one, which saves the time of another
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", folder / "env/bin/python")
+    words = ("install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", wheel)
+    done = run(*pip, *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_core_works_from_any_folder_without_torch(installed: Path, tmp_path: Path) -> None:
     heavy = "import importlib.util as u; print([m for m in ('torch', 'transformers', 'peft', 'faiss') if u.find_spec(m)])"
     assert run(installed / "python", "-c", heavy, cwd=tmp_path).stdout.strip() == "[]"
@@ -55,7 +71,6 @@ def test_the_core_works_from_any_folder_without_torch(installed: Path, tmp_path:
     assert "boson" in run(sinoner, "benchmarks", "list", cwd=tmp_path).stdout
 
 
-@pytest.mark.slow
 def test_a_model_is_asked_with_the_prompts_and_prices_of_the_wheel(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "my.jsonl").write_text('{"text": "张伟在北京大学教书。"}\n', encoding="utf-8")
     sinoner = installed / "sinoner"
@@ -81,7 +96,6 @@ def test_a_model_is_asked_with_the_prompts_and_prices_of_the_wheel(installed: Pa
     assert '"张伟"' in (tmp_path / "runs/x/annotations.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_what_an_extra_brings_is_named_when_it_is_missing(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "my.jsonl").write_text('{"text": "张伟在北京大学教书。"}\n', encoding="utf-8")
     sinoner = installed / "sinoner"

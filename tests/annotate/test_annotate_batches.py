@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asking import ENVIRON, Annotating, command, end, held, numbered, passage
+from asking import ENVIRON, KILLS, Annotating, command, end, held, numbered, passage
 from chat_server import ChatServer
 from fault_server import FaultServer
 
@@ -536,12 +536,11 @@ def test_a_kill_while_waiting_submits_nothing_twice(server, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.slow
 def test_kills_at_any_moment_submit_nothing_twice(server, tmp_path):
     rng = random.Random(11)
     more = ("annotate.batch_requests=100",)
     server.configure(batch_delay=1.0)
-    for _ in range(12):
+    for _ in range(KILLS * 2 // 5):
         process = start(server, tmp_path, *more, count=500)
         time.sleep(rng.uniform(0.5, 1.6))
         process.kill()

@@ -44,6 +44,8 @@ MIXED = st.lists(
     max_size=25,
 ).map("".join)
 
+TAGGERS = ["jieba", pytest.param("lac", marks=pytest.mark.model)]
+
 
 def passage(text: str, lang: str = "zh") -> Passage:
     return Passage(id="d#0", text=text, source="s", lang=lang)
@@ -57,13 +59,13 @@ def entities(text: str, name: str) -> dict[tuple[str, str], tuple[int, ...]]:
     return {(e.surface, e.type): e.starts for e in annotation.entities}
 
 
-@pytest.mark.parametrize("name", ["jieba", "lac"])
+@pytest.mark.parametrize("name", TAGGERS)
 def test_names_are_found_at_their_offsets(name):
     found = entities("王明在上海工作，王明去了北京。", name)
     assert found == {("王明", "人名"): (0, 8), ("上海", "地点"): (3,), ("北京", "地点"): (12,)}
 
 
-@pytest.mark.parametrize("name", ["jieba", "lac"])
+@pytest.mark.parametrize("name", TAGGERS)
 def test_white_space_and_astral_characters_shift_nothing(name):
     text = "😀𠮷 2024年　访问\n\n\t北京大学和中国科学院。\r\n李四光在美国　纽约。"
     found = entities(text, name)
@@ -77,6 +79,7 @@ def test_white_space_and_astral_characters_shift_nothing(name):
     assert {s: found[s, t] for s, t in wanted.items()} == {s: (text.index(s),) for s in wanted}
 
 
+@pytest.mark.model
 def test_lac_finds_a_name_with_an_astral_character():
     assert entities("他叫𠮷田茂，𠮷田茂住在东京。", "lac") == {
         ("𠮷田茂", "人名"): (2, 6),
@@ -84,10 +87,12 @@ def test_lac_finds_a_name_with_an_astral_character():
     }
 
 
+@pytest.mark.model
 def test_lac_finds_times():
     assert entities("会议２０２４年５月１日举行。", "lac") == {("２０２４年５月１日", "时间"): (2,)}
 
 
+@pytest.mark.model
 def test_a_surface_with_two_types_keeps_each_where_the_tagger_saw_it():
     found = entities("记者华盛顿从华盛顿报道", "lac")
     assert found == {("华盛顿", "人名"): (2,), ("华盛顿", "地点"): (6,)}
@@ -104,13 +109,13 @@ def test_an_occurrence_inside_a_longer_word_is_not_claimed():
     assert entities("北京的北京大学", "jieba") == {("北京", "地点"): (0,), ("北京大学", "组织机构"): (3,)}
 
 
-@pytest.mark.parametrize("name", ["jieba", "lac"])
+@pytest.mark.parametrize("name", TAGGERS)
 @pytest.mark.parametrize("text", [" ", "\n", "，。", "没有", "\u3000\r\n"])
 def test_nothing_found_is_an_annotation_without_entities(name, text):
     assert entities(text, name) == {}
 
 
-@pytest.mark.parametrize("name", ["jieba", "lac"])
+@pytest.mark.parametrize("name", TAGGERS)
 def test_another_language_is_a_reject_and_the_rest_goes_on(name):
     out = list(annotate_offline([passage("Li Ming in Shanghai", "en"), passage("王明在上海。")], name))
     detail = f"{name} reads Chinese only"
@@ -119,7 +124,7 @@ def test_another_language_is_a_reject_and_the_rest_goes_on(name):
     assert Entity(surface="上海", type="地点", starts=(3,)) in out[1].entities
 
 
-@pytest.mark.parametrize("name", ["jieba", "lac"])
+@pytest.mark.parametrize("name", TAGGERS)
 @settings(max_examples=15)
 @given(st.lists(MIXED, min_size=4, max_size=12))
 def test_the_spans_are_the_taggers_own(name, texts):

@@ -37,7 +37,7 @@ PASSAGES = [Passage(id=f"d{n}#0", text=text, source="s", lang=lang) for n, (lang
 OF_THE_MODEL = {"truncated", "unparsed", "empty_answer", "refused"}
 OF_AN_ENTITY = {"not_in_passage", "no_type", "type_not_listed", "repeated"}
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.model
 
 
 @pytest.fixture(scope="module")

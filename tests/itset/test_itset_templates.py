@@ -35,6 +35,7 @@ LLAMA = (
 )
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("template", "system", "expected"),
     [

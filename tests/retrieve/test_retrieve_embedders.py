@@ -137,7 +137,7 @@ def test_the_cpu_agrees_with_flag_model(tiny_bert: Path, dtype: str, least: floa
     assert (flag * ours.vectors).sum(axis=1).min() > least
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_several_devices_give_the_same(tiny_bert: Path) -> None:
     two = made(tiny_bert, devices=["cpu", "cpu"], pooling="mean")
     one = made(tiny_bert, devices=["cpu"], pooling="mean", dtype="float32")
@@ -226,6 +226,7 @@ def test_no_model(tmp_path: Path, kind: str, model: str) -> None:
     one_line(caught)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kind", ["bge", "sentence-transformers"])
 def test_what_the_libraries_log_is_not_shown_and_their_levels_stay(
     tiny_bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str

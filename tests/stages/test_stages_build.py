@@ -191,6 +191,7 @@ def test_a_token_budget(tmp_path: Path, how: str) -> None:
     assert ("shortened example" in entry.made) == (how == "shorten")
 
 
+@pytest.mark.model
 def test_hard_negatives_through_the_embedder(tmp_path: Path) -> None:
     settings = {"negatives": 1.0, "hard": 1.0, "hard_neighbours": 2}
     entry = built(tmp_path, it_set=settings, retrieve={"embedder": "e5-mini"}).entries["build-it-set"]
