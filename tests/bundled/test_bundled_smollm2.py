@@ -16,7 +16,7 @@ def logits(model: object, ids: list[int]) -> torch.Tensor:
         return model(input_ids=torch.tensor([ids])).logits[0].float()  # type: ignore[operator, no-any-return]
 
 
-@pytest.mark.slow
+@pytest.mark.model
 def test_smollm2_is_the_model_in_the_package() -> None:
     """Converted on first use and kept in the user's cache; the same numbers as the GGUF itself."""
     import importlib.metadata
