@@ -19,14 +19,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from sinoner import disk, resources
+from sinoner import disk, resources, yamlfile
 from sinoner.errors import InputError
 from sinoner.formats import parsers
 from sinoner.formats.gold_files import Gold, convert, read_gold, read_json, write_gold
-from sinoner.formats.labelled_text import read
 from sinoner.records import Annotation, Lang, Reject
 from sinoner.settings import Section
 
@@ -116,17 +114,7 @@ def read_spec(path: Path) -> BenchmarkSpec:
     Raises:
         InputError: not YAML, or every mistake in it, one a line.
     """
-    try:
-        return BenchmarkSpec.model_validate(yaml.safe_load(read(path)))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{place}: is not YAML: {getattr(error, 'problem', None) or error}") from None
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise InputError(
-            "\n".join(f"{path}: {'.'.join(map(str, e['loc'])) or 'benchmark'}: {e['msg']}" for e in found)
-        ) from None
+    return yamlfile.load(path, BenchmarkSpec, "a description of a benchmark")
 
 
 def load_gold(path_or_name: str, *, cache: Path | None = None) -> Gold:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
+from sinoner.clip import clip
 from sinoner.measurements import ExampleUse, Histogram
 from sinoner.records import Lang
 from sinoner.retrieve.select import Entry
 from sinoner.retrieve.strategy import Pool, Retrieved
 from sinoner.settings import RetrieveSettings
-from sinoner.text.clip import clip
 
 _COSINES = (-1.0, 0.02, 100)  # of the histogram: lowest value, width and number of bins
 _SCORES = (0.0, 5.0, 40)

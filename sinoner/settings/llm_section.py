@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from sinoner.settings.recipe_path import PathInRecipe
 from sinoner.settings.section import Section, listed, named
 
 
@@ -66,7 +67,7 @@ class EndpointSettings(Section):
     api_key_env: KeyName | None = Field(
         None, description="environment variable with its key; default llm.api_key_env"
     )
-    api_key_file: str | None = Field(None, description="file with its key, outside the run folder")
+    api_key_file: PathInRecipe | None = Field(None, description="file with its key, outside the run folder")
     models: Annotated[dict[str, str], BeforeValidator(named)] = Field(
         {}, description="models it serves, as a list, or as model: its name there; default all"
     )
@@ -93,7 +94,7 @@ class LlmSettings(Section):
         description="the endpoint's name in the ledger; default its (first) address. Keep it when a server moves",
     )
     api_key_env: KeyName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
-    api_key_file: str | None = Field(
+    api_key_file: PathInRecipe | None = Field(
         None, description="file that holds the key instead, outside the run folder"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
@@ -122,4 +123,6 @@ class LlmSettings(Section):
     give_up: float = Field(
         300.0, gt=0, description="seconds without any success after which the run stops (exit 75)"
     )
-    prices: str | None = Field(None, description="YAML with your own prices; they win over the shipped ones")
+    prices: PathInRecipe | None = Field(
+        None, description="YAML with your own prices; they win over the shipped ones"
+    )
