@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinoner import model_files, resources
+from sinoner.atomic_folder import AtomicFolder
 from sinoner.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -138,18 +136,14 @@ def smollm2() -> Path:
     gguf = next(Path(str(f.locate())) for f in files if f.name.endswith(".gguf"))
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    with AtomicFolder(folder) as scratch:
         model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.save_pretrained(scratch)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(scratch)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-        Path(scratch).mkdir()  # the context manager wants something to remove
     return folder
 
 

@@ -193,7 +193,8 @@ class VectorStore:
     def _open(self) -> None:
         """Read what is there; what a killed process left half is cut off, and a file without the other goes."""
         about = self.folder / _ABOUT
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk.writing(about):
+            self.folder.mkdir(parents=True, exist_ok=True)
         vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
         if not (about.exists() and vectors.exists() and keys.exists()):
             for file in (vectors, keys):  # rows of one alone would pass for those of the texts to come

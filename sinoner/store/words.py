@@ -93,7 +93,8 @@ class Tokens:
         if not missing:
             return
         if self._path.exists() and self._path.stat().st_size > self._end:
-            os.truncate(self._path, self._end)  # a line that a killed run did not finish
+            with disk.writing(self._path):
+                os.truncate(self._path, self._end)  # a line that a killed run did not finish
         # The tokens of one shard come from one process anyhow, and another would load its dictionary for nothing.
         workers = self._workers if len(missing) > engine.SHARD else 1
         done = zip(missing, engine.run(partial(cut, lang=self._lang), missing.values(), workers), strict=True)
