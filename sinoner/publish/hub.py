@@ -24,6 +24,7 @@ from sinoner.parquet import ROWS, conversation_row, conversation_schema
 from sinoner.publish import card as cards
 from sinoner.publish import markdown as md
 from sinoner.records import Annotation, Conversation
+from sinoner.text.mentions import mention_rows
 
 Kind = Literal["dataset", "model"]
 
@@ -236,13 +237,11 @@ def _features(kind: Literal["conversation", "annotation"]) -> Any:
 
 def _annotation_row(annotation: Annotation) -> dict[str, Any]:
     passage = annotation.passage
-    spans = sorted((s, s + len(e.surface), e.type, e.surface) for e in annotation.entities for s in e.starts)
-    entities = [{"text": text, "type": kind, "start": start, "end": end} for start, end, kind, text in spans]
     return {
         "id": passage.id,
         "text": passage.text,
         "lang": passage.lang,
-        "entities": entities,
+        "entities": mention_rows(annotation),
         "by": annotation.by,
     }
 
