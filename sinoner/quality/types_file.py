@@ -21,6 +21,7 @@ import yaml
 from pydantic import Field
 
 from sinoner import disk, yamlfile
+from sinoner.clip import clip
 from sinoner.errors import InputError
 from sinoner.records import Facts, Lang
 
@@ -268,7 +269,7 @@ def _reason(merge: Merge) -> str:
     """Why a merge is proposed, as a comment: what a person needs to judge it."""
     why = f"cosine {merge.cosine:.2f}" if merge.cosine is not None else merge.by
     said = f"# {why}, {merge.mentions} {'mention' if merge.mentions == 1 else 'mentions'}"
-    examples = [plain[:_LONGEST].strip() for e in merge.examples[:_EXAMPLES] if (plain := _plain(e))]
+    examples = [clip(plain, _LONGEST) for e in merge.examples[:_EXAMPLES] if (plain := _plain(e))]
     return f"{said}: {', '.join(examples)}" if examples else said
 
 
