@@ -269,21 +269,6 @@ class Lookup(Mapping[str, R]):
         self._file.close()
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Read plain JSON objects from a JSON lines file.
-
-    Raises:
-        InputError: the file is missing or a line is not a JSON object (path:line).
-    """
-    try:
-        with jsonlines.open(path) as reader:
-            yield from reader.iter(type=dict, skip_empty=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except jsonlines.InvalidLineError as error:
-        raise InputError(f"{path}:{error.lineno}: is not a JSON object") from None
-
-
 def read_text(path: Path, missing: str) -> str:
     """A text that a person wrote, as UTF-8.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jsonlines
+
 from sinoner.clip import clip
 from sinoner.errors import InputError
 from sinoner.records import Lang
@@ -84,17 +86,24 @@ def inclusive(place: Any, tag: Any, surface: Any = None) -> Claim:
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
     """The JSON object of each line that is not blank, with its place."""
-    for where, line in lines(path):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            yield where, Bad(where, "bad_json", "is not a JSON object")
-        elif not is_text(value):
-            yield where, Bad(where, "bad_json", "holds half a surrogate pair")
-        else:
-            yield where, value
+    number = 0
+
+    def numbered() -> Iterator[str]:
+        nonlocal number
+        for number, line in enumerate(read(path).split("\n"), 1):  # noqa: B007 (read below)
+            yield line
+
+    with jsonlines.Reader(numbered(), loads=json.loads) as reader:
+        while True:
+            try:
+                value = reader.read(type=dict, skip_empty=True)
+            except EOFError:
+                return
+            except (jsonlines.InvalidLineError, RecursionError):
+                yield f"{path}:{number}", Bad(f"{path}:{number}", "bad_json", "is not a JSON object")
+                continue
+            where = f"{path}:{number}"
+            yield where, value if is_text(value) else Bad(where, "bad_json", "holds half a surrogate pair")
 
 
 def is_text(value: Any) -> bool:

@@ -476,3 +476,14 @@ def test_real_unlabelled_file_is_rejected_row_by_row():
     assert len(made) > 1000
     assert {m.reason for m in made if isinstance(m, Reject)} == {"no_labels"}
     assert not any(isinstance(m, Annotation) for m in made)
+
+
+def test_a_line_that_is_no_object_costs_only_itself(tmp_path):
+    row = {"id": "a", "text": "在沪", "entities": []}
+    deep = "[" * 100_000
+    found = rows(
+        tmp_path, "span-jsonl", f"\n{deep}\n" + lines(row) + "\r\n3\nnull\n" + lines({**row, "id": "b"})
+    )
+    assert [getattr(f, "reason", f.where.rpartition(":")[2]) for f in found] == [
+        "bad_json", "3", "bad_json", "bad_json", "7",
+    ]  # fmt: skip
