@@ -1,10 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
-from sinoner.settings import Recipe
+from sinoner.settings import SECTIONS, EndpointSettings, Recipe, Source
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -184,6 +185,16 @@ def test_every_path_of_a_recipe_is_found_beside_it(tmp_path: Path, monkeypatch: 
     assert recipe.filter.gold == beside["gold"]
     assert recipe.filter.types == str(home / "names.yaml")
     assert recipe.annotate.table == str(home / "terms.tsv")
+
+
+def test_every_setting_that_may_name_a_file_is_marked_as_a_path() -> None:
+    words = re.compile(r"\b(file|files|folder|folders|path|YAML)\b|\.yaml")
+    # These speak of files that are written.
+    others = {"it_set.formats", "retrieve.vectors"}
+    for name, section in {**SECTIONS, "llm.endpoints": EndpointSettings, "corpus.sources": Source}.items():
+        for key, field in section.model_fields.items():
+            marked = "RecipePath(" in f"{field.annotation} {field.metadata}"
+            assert marked or not words.search(field.description or "") or f"{name}.{key}" in others, key
 
 
 def test_names_stay_names_though_something_is_called_like_them(

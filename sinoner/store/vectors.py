@@ -209,8 +209,9 @@ class VectorStore:
             raise self._damaged(about) from None
         size = self._dim * self._dtype.itemsize
         whole = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
-        os.truncate(vectors, whole * size)
-        os.truncate(keys, whole * _KEY)
+        with disk.writing(about):
+            os.truncate(vectors, whole * size)
+            os.truncate(keys, whole * _KEY)
         data = keys.read_bytes()
         for row in range(whole):
             self._rows[data[row * _KEY : row * _KEY + _HASH]] = row
