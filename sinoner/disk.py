@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import jsonlines
 import msgspec
@@ -24,6 +24,8 @@ T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 # Bytes that are gathered before they go to a file.
 _BUFFER = 1 << 18
+# What to do about a full disk.
+FREE_SPACE = "free some space and run the same command again"
 
 
 class AtomicFile:
@@ -41,7 +43,7 @@ class AtomicFile:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> AtomicFile:
-        with _full_disk(self.path):
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb", buffering=_BUFFER)
         return self
@@ -52,7 +54,7 @@ class AtomicFile:
         try:
             self._file.write(data)
         except OSError as error:
-            raise _told(error, self.path) from None
+            raise _unwritable(error, self.path) from None
 
     def record(self, record: Record) -> None:
         """Append one record as a JSON line."""
@@ -63,7 +65,7 @@ class AtomicFile:
     ) -> None:
         assert self._file is not None
         try:
-            with _full_disk(self.path):
+            with writing(self.path):
                 try:
                     if kind is None:
                         self._file.flush()
@@ -78,20 +80,34 @@ class AtomicFile:
 
 
 @contextlib.contextmanager
-def _full_disk(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Raises what the system reports while a file or folder is written as an error for people.
+
+    Raises:
+        InputError: no permission, or a file system that can only be read.
+        StoppedError: the disk is full.
+    """
     try:
         yield
     except OSError as error:
-        raise _told(error, path) from None
+        raise _unwritable(error, path) from None
 
 
-def _told(error: OSError, path: Path) -> Exception:
+def _unwritable(error: OSError, path: Path) -> Exception:
     """What to raise for a file that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoppedError(f"{path.parent}: disk full; free some space and run the same command again")
-    if isinstance(error, PermissionError):
-        return InputError(f"{path.parent}: no permission to write there; choose another --out")
+        return StoppedError(f"{path.parent}: disk full; {FREE_SPACE}")
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        named = Path(os.fsdecode(error.filename)) if error.filename else path
+        if not named.is_relative_to(path.parent) and not path.is_relative_to(named):
+            return InputError(f"{named}: no permission")  # a file that is read while this one is written
+        return not_writable(path.parent)
     return error
+
+
+def not_writable(folder: Path) -> InputError:
+    """The error of a folder that may not be written to."""
+    return InputError(f"{folder}: no permission to write there; choose another place (--out)")
 
 
 def line(record: Record) -> bytes:
@@ -148,12 +164,12 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write plain rows (export formats) as JSON lines atomically; returns how many."""
     n = 0
-    with AtomicFile(path) as file:
+    with AtomicFile(path) as file, jsonlines.Writer(cast("IO[bytes]", file)) as writer:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            writer.write(row)
             n += 1
     return n
 
@@ -169,7 +185,7 @@ def append(path: Path, data: bytes) -> None:
     Raises:
         StoppedError: the disk is full; the last line may be cut off.
     """
-    with _full_disk(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(data)
@@ -251,21 +267,6 @@ class Lookup(Mapping[str, R]):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Read plain JSON objects from a JSON lines file.
-
-    Raises:
-        InputError: the file is missing or a line is not a JSON object (path:line).
-    """
-    try:
-        with jsonlines.open(path) as reader:
-            yield from reader.iter(type=dict, skip_empty=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except jsonlines.InvalidLineError as error:
-        raise InputError(f"{path}:{error.lineno}: is not a JSON object") from None
 
 
 def read_text(path: Path, missing: str) -> str:

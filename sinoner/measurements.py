@@ -60,6 +60,30 @@ class Histogram(Facts):
     counts: tuple[int, ...] = ()
 
 
+class Bins:
+    """Counts values in bins of equal width, in flat memory; values outside count in the first or the last bin."""
+
+    def __init__(self, low: float, width: float, number: int) -> None:
+        """Make empty bins.
+
+        Args:
+            low: where the first bin begins.
+            width: of a bin.
+            number: how many there are.
+        """
+        self._low, self._width, self._last = low, width, number - 1
+        self._counts = [0] * number
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        place = int((value - self._low) / self._width)
+        self._counts[0 if place < 0 else min(place, self._last)] += 1
+
+    def histogram(self) -> Histogram:
+        """The counts so far."""
+        return Histogram(low=self._low, width=self._width, counts=tuple(self._counts))
+
+
 class Shape(Facts):
     """How long the passages are and how densely they are annotated, after the filter.
 

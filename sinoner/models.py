@@ -29,8 +29,12 @@ def hub_name(base: str) -> str:
     return Path(base).name if Path(base).exists() else base
 
 
-def device(wanted: str) -> str:
-    """The device to compute on: ``auto`` means the first GPU, else the processor.
+def device(wanted: str, setting: str = "device") -> str:
+    """The device to compute on: ``auto`` means the first GPU, else the CPU.
+
+    Args:
+        wanted: ``auto`` or a torch device.
+        setting: names it in messages.
 
     Raises:
         InputError: there is no such device.
@@ -39,10 +43,10 @@ def device(wanted: str) -> str:
 
     if wanted != "auto":
         try:
-            torch.empty(0, device=wanted)
-        except (RuntimeError, AssertionError) as error:
+            torch.empty(1, device=wanted).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError) as error:
             raise InputError(
-                f"device {wanted!r} cannot be used ({str(error).splitlines()[0]}); try auto or cpu"
+                f"{setting} {wanted!r} cannot be used ({str(error).splitlines()[0]}); try auto or cpu"
             ) from None
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from sinoner import resources
+from sinoner import resources, yamlfile
 from sinoner.errors import InputError
 from sinoner.records import Lang, Message
 from sinoner.settings.itset_section import Style
@@ -76,7 +74,7 @@ class QuestionsPrompt(Prompt):
     schema_: str = Field(alias="schema", pattern=r"\{types\}")
 
 
-P = TypeVar("P", bound=Prompt)
+_KIND = "a prompt file"
 
 
 def extract_prompt(name: str, lang: Lang) -> ExtractPrompt:
@@ -85,19 +83,19 @@ def extract_prompt(name: str, lang: Lang) -> ExtractPrompt:
     Raises:
         InputError: there is none, or the file is not such a prompt.
     """
-    return _load(prompt_path(name, lang), ExtractPrompt)
+    return yamlfile.load(prompt_path(name, lang), ExtractPrompt, _KIND)
 
 
 @lru_cache(maxsize=8)
 def guidance_prompt(lang: Lang) -> GuidancePrompt:
     """What may be added to the construction prompts of a language."""
-    return _load(prompt_path("guidance", lang), GuidancePrompt)
+    return yamlfile.load(prompt_path("guidance", lang), GuidancePrompt, _KIND)
 
 
 @lru_cache(maxsize=8)
 def verify_prompt(lang: Lang) -> VerifyPrompt:
     """The judge's question for the passages of a language."""
-    return _load(prompt_path("verify", lang), VerifyPrompt)
+    return yamlfile.load(prompt_path("verify", lang), VerifyPrompt, _KIND)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -109,13 +107,13 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 def conversation_prompt(lang: Lang, style: Style = "sinoner") -> ConversationPrompt:
     """The conversation turns of a language. UniversalNER has only English ones; its style is the paper's elsewhere."""
     name = "conversation_uniner" if style == "uniner" and lang == "en" else "conversation"
-    return _load(prompt_path(name, lang), ConversationPrompt)
+    return yamlfile.load(prompt_path(name, lang), ConversationPrompt, _KIND)
 
 
 @lru_cache(maxsize=8)
 def questions_prompt(lang: Lang) -> QuestionsPrompt:
     """The questions of a language for more than one type at once."""
-    return _load(prompt_path("questions", lang), QuestionsPrompt)
+    return yamlfile.load(prompt_path("questions", lang), QuestionsPrompt, _KIND)
 
 
 def prompt_path(name: str, lang: Lang) -> Path:
@@ -142,15 +140,3 @@ def prompt_path(name: str, lang: Lang) -> Path:
         names = sorted({p.name.split(".")[0] for p in folder.glob("*.yaml")} - others)
         raise InputError(f"annotate.prompt: no prompt {name!r} for {lang}; there are: {', '.join(names)}")
     return versions[-1]
-
-
-def _load(path: Path, kind: type[P]) -> P:
-    try:
-        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        first = str(error).splitlines()[0]
-        if isinstance(error, ValidationError):
-            first = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)
-            )
-        raise InputError(f"{path}: is not a prompt file ({first})") from None

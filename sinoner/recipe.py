@@ -5,25 +5,28 @@ All mistakes are reported at once, each with its place, what was expected and th
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
 
-from sinoner import resources
+from sinoner import disk, resources, yamlfile
 from sinoner.errors import InputError
-from sinoner.settings import SECTIONS, Recipe, Source
+from sinoner.settings import SECTIONS, Recipe, Section
+from sinoner.settings.recipe_path import RecipePath
+from sinoner.yamlfile import Loc, Yaml
+
+S = TypeVar("S", bound=Section)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file and apply ``section.key=value`` overrides.
 
-    Paths of sources, gold, benchmarks, types and a prompt file are made absolute: beside the recipe first, then
-    from the current folder, then among the shipped files.
+    Paths are made absolute: beside the recipe first, then from the current folder, then among the shipped files.
 
     Raises:
         InputError: every mistake of the recipe, one per line.
@@ -33,23 +36,14 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path}: no such recipe. Shipped ones: {', '.join(shipped()) or 'none'}")
     if not found.is_file():
         raise InputError(f"{found}: is a folder, a recipe is a YAML file")
-    try:
-        text = found.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{found}: is not UTF-8 ({error.reason} at byte {error.start})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{found}:{mark.line + 1}" if mark else str(found)
-        raise InputError(f"{place}: is not YAML: {getattr(error, 'problem', None) or error}") from None
-    if tree is None:
-        tree = {}
+    read = yamlfile.parse(disk.read_text(found, f"{found}: no such recipe"), str(found))
+    tree = {} if read.value is None else read.value
     if not isinstance(tree, dict):
         raise InputError(
-            f"{found}: a recipe is a mapping of sections ({', '.join(SECTIONS)}), not a {_kind(tree)}"
+            f"{found}: a recipe is a mapping of sections ({', '.join(SECTIONS)}), not {yamlfile.described(tree)}"
         )
     tree.setdefault("name", found.stem)
-    recipe = build(tree, overrides, where=str(found), lines=_lines(text))
+    recipe = build(tree, overrides, where=str(found), read=read)
     return resolve(recipe, found.resolve().parent)
 
 
@@ -58,7 +52,7 @@ def build(
     overrides: Sequence[str] = (),
     *,
     where: str = "settings",
-    lines: Mapping[str, int] | None = None,
+    read: Yaml | None = None,
 ) -> Recipe:
     """Validate a mapping of settings after applying overrides.
 
@@ -66,14 +60,14 @@ def build(
         tree: settings by section, as YAML gives them.
         overrides: ``section.key=value`` words; the value is read as YAML.
         where: how messages name the place.
-        lines: line of each dotted key, for messages.
+        read: the text that the mapping comes from, for the lines of messages.
 
     Raises:
         InputError: every mistake, one per line.
     """
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
     overridden: set[str] = set()
-    problems: list[str] = []
+    problems = list(read.mistakes) if read else []
     for word in overrides:
         key, equals, value = word.partition("=")
         parts = key.split(".")
@@ -93,12 +87,23 @@ def build(
         target[parts[-1]] = parsed
         overridden.add(key)
     merged = {k: ({} if v is None and k in SECTIONS else v) for k, v in merged.items()}
-    if keys := list(_literal_keys(merged, "")):
+    try:
+        keys = list(_literal_keys(merged, ""))
+    except RecursionError:
+        raise InputError(f"{where}: is nested too deeply, or holds itself") from None
+    if keys:
         raise InputError("\n".join([*problems, *(f"{where}: {key}: {_KEY_ADVICE}" for key in keys)]))
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
-        problems.extend(_explain(error, where, lines or {}, overridden))
+
+        def place(loc: Loc) -> str:
+            dotted = ".".join(map(str, loc))
+            given = any(dotted == word or dotted.startswith(word + ".") for word in overridden)
+            return "command line" if given else read.place(loc) if read else where
+
+        # These may hold a login or a key by mistake.
+        problems += yamlfile.explain(error, Recipe, place, secret=("base_url", "api_key_env"))
         recipe = Recipe()
     if problems:
         raise InputError("\n".join(problems))
@@ -147,117 +152,48 @@ def dump(recipe: Recipe) -> str:
 
 def resolve(recipe: Recipe, near: Path) -> Recipe:
     """Make the local paths of a recipe absolute: those beside it first, then as ``resources.find`` does."""
-
-    def absolute(path: str) -> str:
-        found = None if "://" in path else resources.find(path, near)
-        return str(found.resolve()) if found else path
-
-    def pool(name: str) -> str:
-        return name if name == "train" else absolute(name)
-
-    sources = tuple(s.model_copy(update={"path": absolute(s.path)}) for s in recipe.corpus.sources)
-    of_evaluate: dict[str, Any] = {"benchmarks": tuple(absolute(b) for b in recipe.evaluate.benchmarks)}
-    if recipe.evaluate.pools is not None:
-        of_evaluate["pools"] = tuple(map(pool, recipe.evaluate.pools))
-    retrieve = recipe.retrieve
-    of_retrieve: dict[str, Any] = {"pools": tuple(map(pool, retrieve.pools))}
-    if retrieve.stop_words not in ("shipped", "none"):
-        of_retrieve["stop_words"] = absolute(retrieve.stop_words)
-    annotate, llm = recipe.annotate, recipe.llm
-    of_annotate: dict[str, Any] = {}
-    if annotate.prompt.endswith((".yaml", ".yml")):
-        of_annotate["prompt"] = absolute(annotate.prompt)
-    if annotate.demonstrations:
-        of_annotate["demonstrations"] = absolute(annotate.demonstrations)
-    if annotate.table:
-        named = bool(Path(annotate.table).suffix)
-        of_annotate["table"] = absolute(
-            annotate.table if named else f"data_recipes/tables/{annotate.table}.yaml"
-        )
-    of_filter: dict[str, Any] = {
-        name: absolute(path)
-        for name in ("types", "gold")
-        if (path := getattr(recipe.filter, name)) is not None
-    }
-    of_filter["test_sets"] = tuple(absolute(path) for path in recipe.filter.test_sets)
-    of_llm = {
-        name: absolute(path)
-        for name in ("prices", "api_key_file")
-        if (path := getattr(llm, name)) is not None
-    }
-    return recipe.model_copy(
-        update={
-            "corpus": recipe.corpus.model_copy(update={"sources": sources}),
-            "llm": llm.model_copy(update=of_llm),
-            "annotate": annotate.model_copy(update=of_annotate),
-            "filter": recipe.filter.model_copy(update=of_filter),
-            "evaluate": recipe.evaluate.model_copy(update=of_evaluate),
-            "retrieve": retrieve.model_copy(update=of_retrieve),
-        }
-    )
+    return _resolved(recipe, near)
 
 
-def _lines(text: str) -> dict[str, int]:
-    """Line number of each dotted key of a YAML text."""
-
-    def walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                dotted = f"{prefix}{key.value}"
-                yield dotted, key.start_mark.line + 1
-                yield from walk(value, dotted + ".")
-        elif isinstance(node, yaml.SequenceNode):
-            for i, value in enumerate(node.value):
-                yield f"{prefix}{i}", value.start_mark.line + 1
-                yield from walk(value, f"{prefix}{i}.")
-
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    return dict(walk(root, "")) if root is not None else {}
+def _resolved(section: S, near: Path) -> S:
+    changed: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        mark = next((m for m in field.metadata if isinstance(m, RecipePath)), None)
+        located = _located(value, field.annotation, mark, near)
+        if located != value:
+            changed[name] = located
+    return section.model_copy(update=changed) if changed else section
 
 
-def _explain(
-    error: ValidationError, where: str, lines: Mapping[str, int], overridden: set[str]
-) -> Iterator[str]:
-    """One line per mistake: place, key, what is wrong, what was expected."""
-    for mistake in error.errors(include_url=False):
-        path = [
-            str(p) for p in mistake["loc"] if p != "[key]"
-        ]  # pydantic's mark for a wrong key of a mapping
-        is_key = len(path) < len(mistake["loc"])
-        dotted = ".".join(path)
-        line = next(
-            (lines[".".join(path[:i])] for i in range(len(path), 0, -1) if ".".join(path[:i]) in lines), None
-        )
-        given = any(dotted == word or dotted.startswith(word + ".") for word in overridden)
-        place = "command line" if given else f"{where}:{line}" if line else where
-        if mistake["type"] == "extra_forbidden" or is_key:
-            known = re.findall("'(.+?)'", mistake["ctx"]["expected"]) if is_key else list(_known(path[:-1]))
-            near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            yield f"{place}: {dotted}: unknown key; {hint}"
-        else:
-            said = mistake["msg"].removeprefix("Value error, ")
-            message = said[:1].lower() + said[1:]
-            secret = dotted.endswith(("base_url", "api_key_env"))  # may hold a login or a key by mistake
-            yield f"{place}: {dotted}: {message}" + ("" if secret else f", got {_short(mistake['input'])}")
+def _located(value: Any, kind: Any, mark: RecipePath | None, near: Path) -> Any:
+    """A value of a type with the paths in it made absolute."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(value, Section):
+        return _resolved(value, near)
+    if origin is Annotated:
+        mark = next((m for m in arguments[1:] if isinstance(m, RecipePath)), mark)
+        return _located(value, arguments[0], mark, near)
+    if origin in (Union, UnionType):
+        found = (_located(value, argument, mark, near) for argument in arguments if argument is not NoneType)
+        return next((located for located in found if located != value), value)
+    if isinstance(value, (tuple, list)) and arguments:
+        return type(value)(_located(item, arguments[0], None, near) for item in value)
+    if isinstance(value, dict) and arguments:
+        return {key: _located(item, arguments[1], None, near) for key, item in value.items()}
+    return _path(value, mark, near) if mark is not None and isinstance(value, str) else value
 
 
-def _known(path: Sequence[str]) -> Iterator[str]:
-    """The keys that are valid at a place of the recipe."""
-    if not path:
-        yield from Recipe.model_fields
-    elif path[0] in SECTIONS and len(path) == 1:
-        yield from SECTIONS[path[0]].model_fields
-    else:
-        yield from Source.model_fields
-
-
-def _kind(value: object) -> str:
-    return {list: "list", str: "text", int: "number", float: "number", bool: "yes/no"}.get(
-        type(value), "value"
-    )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def _path(written: str, mark: RecipePath, near: Path) -> str:
+    """The path that a setting names, absolute when the file exists; a name stays as it is."""
+    if not written or written in mark.words or "://" in written:
+        return written
+    if mark.suffixes and not written.endswith(mark.suffixes):
+        return written
+    if mark.shipped and not Path(written).suffix:
+        written = mark.shipped.format(written)
+    is_path = not mark.name_first or written.startswith(("./", "../", "~", "/"))
+    if not is_path and not (near / written).exists():
+        return written
+    found = resources.find(written, near)
+    return str(found.resolve()) if found else written

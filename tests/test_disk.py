@@ -75,10 +75,7 @@ def test_a_wrong_line_is_named(tmp_path: Path) -> None:
 def test_rows(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     assert disk.write_rows(path, [{"a": "中"}, {}]) == 2
-    assert list(disk.read_rows(path)) == [{"a": "中"}, {}]
-    path.write_text('{"a": 1}\n[]\n')
-    with pytest.raises(InputError, match=r"x\.jsonl:2"):
-        list(disk.read_rows(path))
+    assert path.read_text(encoding="utf-8") == '{"a": "中"}\n{}\n'
 
 
 def test_hash_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:

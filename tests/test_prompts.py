@@ -95,29 +95,31 @@ def test_the_shipped_prompts_are_named_as_their_files():
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        "",
-        "- a\n",
-        "id: [",
-        "id: a\nlang: zh\nsystem: s\n",
-        MINE + "more: x\n",
-        MINE.replace("zh\n", "fr\n"),
-        "\x00",
+        ("", ": a prompt file is a mapping with id, lang, system, user, not an empty file"),
+        ("- a\n", ":1: a prompt file is a mapping with id, lang, system, user, not a list"),
+        ("id: [", ":1: is not YAML: "),
+        ("id: a\nlang: zh\nsystem: s\n", ": user: is missing"),
+        (MINE + "usr: x\n", ":5: usr: unknown key; did you mean 'user'?"),
+        (MINE.replace("zh\n", "fr\n"), ":2: lang: must be 'zh' or 'en', got 'fr'"),
+        (MINE + "lang: zh\n", ":5: lang: is given twice, first in line 2"),
+        ("\x00", ": is not YAML: "),
     ],
 )
-def test_a_file_that_is_no_prompt_is_one_clear_line(tmp_path, text):
+def test_a_file_that_is_no_prompt_is_one_clear_line(tmp_path, text, said):
     path = tmp_path / "bad.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"bad\.yaml: is not a prompt file") as caught:
+    with pytest.raises(InputError) as caught:
         extract_prompt(str(path), "zh")
+    assert str(caught.value).startswith(f"{path}{said}")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_prompt_that_is_not_utf8_is_one_clear_line(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_bytes(MINE.encode("gb18030"))
-    with pytest.raises(InputError, match=r"bad\.yaml: is not a prompt file"):
+    with pytest.raises(InputError, match=r"bad\.yaml: is not UTF-8 \(byte 32\)"):
         extract_prompt(str(path), "zh")
 
 

@@ -1,10 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
-from sinoner.settings import Recipe
+from sinoner.settings import SECTIONS, EndpointSettings, Recipe, Source
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -148,6 +149,91 @@ def test_files_of_annotating_are_found_beside_the_recipe(tmp_path: Path) -> None
     assert recipe.annotate.prompt == str(tmp_path / "mine.yaml")
     assert recipe.llm.prices == str(tmp_path / "prices.yaml")
     assert recipe.llm.api_key_file == str(tmp_path / "key.txt")
+
+
+NESTED = """
+corpus: {tokenizer: words.json}
+llm:
+  endpoints:
+    - {base_url: http://a/v1, api_key_file: keys/a.txt}
+    - {base_url: http://b/v1, api_key_file: keys/missing.txt}
+train: {base: models/base}
+retrieve: {model_zh: ./models/base, model_en: BAAI/bge-large-en-v1.5, pools: [train, gold], stop_words: stop.txt}
+evaluate: {pools: [train, gold], benchmarks: gold}
+filter: {test_sets: [gold], gold: gold, types: names.yaml}
+annotate: {table: terms.tsv}
+"""
+
+
+def test_every_path_of_a_recipe_is_found_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "recipes"
+    for folder in ("keys", "models/base", "gold"):
+        (home / folder).mkdir(parents=True)
+    for file in ("words.json", "keys/a.txt", "stop.txt", "names.yaml", "terms.tsv"):
+        (home / file).touch()
+    write(home, NESTED)
+    monkeypatch.chdir(tmp_path)
+    recipe = recipes.load("recipes/job.yaml")
+    beside = {name: str(home / name) for name in ("words.json", "models/base", "gold", "stop.txt")}
+    assert recipe.corpus.tokenizer == beside["words.json"]
+    assert [e.api_key_file for e in recipe.llm.endpoints] == [str(home / "keys/a.txt"), "keys/missing.txt"]
+    assert recipe.train.base == recipe.retrieve.model_zh == beside["models/base"]
+    assert recipe.retrieve.model_en == "BAAI/bge-large-en-v1.5"
+    assert recipe.retrieve.pools == recipe.evaluate.pools == ("train", beside["gold"])
+    assert recipe.retrieve.stop_words == beside["stop.txt"]
+    assert recipe.evaluate.benchmarks == recipe.filter.test_sets == (beside["gold"],)
+    assert recipe.filter.gold == beside["gold"]
+    assert recipe.filter.types == str(home / "names.yaml")
+    assert recipe.annotate.table == str(home / "terms.tsv")
+
+
+def test_every_setting_that_may_name_a_file_is_marked_as_a_path() -> None:
+    words = re.compile(r"\b(file|files|folder|folders|path|YAML)\b|\.yaml")
+    # These speak of files that are written.
+    others = {"it_set.formats", "retrieve.vectors"}
+    for name, section in {**SECTIONS, "llm.endpoints": EndpointSettings, "corpus.sources": Source}.items():
+        for key, field in section.model_fields.items():
+            marked = "RecipePath(" in f"{field.annotation} {field.metadata}"
+            assert marked or not words.search(field.description or "") or f"{name}.{key}" in others, key
+
+
+def test_names_stay_names_though_something_is_called_like_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name is a path only beside the recipe; in the current folder it has to be written as one."""
+    (tmp_path / "home").mkdir()
+    for name in ("smollm2", "train", "shipped", "o200k_base"):
+        (tmp_path / name).mkdir()
+        (tmp_path / "home" / name).mkdir() if name != "smollm2" else None
+    write(tmp_path / "home", "train: {base: smollm2}\nretrieve: {pools: train}\n")
+    monkeypatch.chdir(tmp_path)
+    recipe = recipes.load("home/job.yaml")
+    assert recipe.train.base == "smollm2"
+    assert (recipe.retrieve.pools, recipe.retrieve.stop_words) == (("train",), "shipped")
+    assert recipe.corpus.tokenizer == "o200k_base"
+    assert recipes.load("home/job.yaml", ["train.base=./smollm2"]).train.base == str(tmp_path / "smollm2")
+
+
+def test_the_nearest_key_is_one_of_the_section_with_the_mistake(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "llm:\n  endpoints:\n    - base_url: http://a\n      modls: [m]\n    - {base_url: http://b, zzz: 1}\n"
+        "corpus: {sources: {path: a, lnag: zh}}\nseed: 1\nseed: 2\n",
+    )
+    with pytest.raises(InputError) as caught:
+        recipes.load(path)
+    assert str(caught.value).splitlines() == [
+        f"{path}:8: seed: is given twice, first in line 7",
+        f"{path}:6: corpus.sources.0.lnag: unknown key; did you mean 'lang'?",
+        f"{path}:4: llm.endpoints.0.modls: unknown key; did you mean 'models'?",
+        f"{path}:5: llm.endpoints.1.zzz: unknown key; known: base_url, api_key_env, api_key_file, models, concurrency,"
+        " rpm, tpm",
+    ]
+
+
+def test_a_recipe_that_holds_itself_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"job\.yaml: is nested too deeply, or holds itself$"):
+        recipes.load(write(tmp_path, "llm: {extra: &a {x: *a}}"))
 
 
 def test_money_may_be_a_number() -> None:

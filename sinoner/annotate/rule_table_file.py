@@ -6,13 +6,15 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from sinoner import yamlfile
 from sinoner.errors import InputError
+from sinoner.settings.section import listed
 
 SUFFIXES = (".yaml", ".yml", ".tsv", ".txt", ".csv")
 MENTION = "mention"
@@ -92,6 +94,18 @@ def parse_table(text: str, path: str) -> Table:
     return Table(tuple(terms), tuple(rules))
 
 
+_Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
+_ByType = Annotated[dict[str, _Words], BeforeValidator(lambda value: value or {})]
+
+
+class _YamlTable(BaseModel):
+    """The shape of a rule table in YAML."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    terms: _ByType = {}
+    patterns: _ByType = {}
+
+
 # Part (terms or patterns), type, word or expression, line.
 _Row = tuple[str, str, str, int]
 
@@ -126,45 +140,21 @@ def _line_rows(text: str, path: str, mistakes: list[str]) -> Iterator[_Row]:
 
 
 def _yaml_rows(text: str, path: str, mistakes: list[str]) -> Iterator[_Row]:
-    """The rows of a YAML text, from its nodes, which know their lines; words like ``no`` or ``2024`` stay words."""
+    """The rows of a YAML text; words like ``no`` or ``2024`` stay words."""
+    read = yamlfile.parse(text, path, words=True)
+    if read.root is None:
+        return
     try:
-        root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else path
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        mistakes.append(f"{place}: is not YAML: {said}")
+        parts = yamlfile.validate(read, _YamlTable, "a rule table")
+    except InputError as error:
+        mistakes += str(error).splitlines()
         return
-    if root is None:
-        return
-    if not isinstance(root, yaml.MappingNode):
-        mistakes.append(f"{path}:{_line(root)}: a table is written {_SHAPE}")
-        return
-    for name, types in root.value:
-        if name.value not in _PARTS:
-            mistakes.append(f"{path}:{_line(name)}: unknown key {name.value!r}; known: {', '.join(_PARTS)}")
-        elif isinstance(types, yaml.MappingNode):
-            for kind, values in types.value:
-                yield from _of_type(name.value, kind, values, path, mistakes)
-        elif types.value:
-            mistakes.append(f"{path}:{_line(types)}: {name.value} is written {{type: [word, …]}}")
-
-
-def _of_type(part: str, kind: yaml.Node, values: yaml.Node, path: str, mistakes: list[str]) -> Iterator[_Row]:
-    if not isinstance(kind, yaml.ScalarNode):
-        mistakes.append(f"{path}:{_line(kind)}: a type is one word, not a list or a mapping")
-        return
-    nodes: Sequence[yaml.Node] = values.value if isinstance(values, yaml.SequenceNode) else [values]
-    for node in nodes:
-        if isinstance(node, yaml.ScalarNode):
-            null = node.tag == "tag:yaml.org,2002:null" and node.value in ("", "~")
-            yield part, kind.value, "" if null else node.value, _line(node)
-        else:
-            mistakes.append(f"{path}:{_line(node)}: {part} of {kind.value!r} are a list of plain words")
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
+    for part in _PARTS:
+        for kind, values in getattr(parts, part).items():
+            for i, value in enumerate(values):
+                # Only patterns and mistakes are reported with their line; looking up that of each word takes long.
+                known = part == "terms" and value.strip() and kind.strip()
+                yield part, kind, value, 0 if known else read.line((part, kind, i)) or 0
 
 
 def _compiled(expression: str, place: str, mistakes: list[str]) -> re.Pattern[str] | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sinoner.answers.literals import Open, pieces, whole_value
+from sinoner.answers.refusals import refuses
 
 Pair = tuple[str, str]
 
@@ -155,32 +156,6 @@ def spoken(answer: str) -> str:
     if opened := _THOUGHT.match(text):
         return text.partition(f"</{opened[1]}>")[2].strip()
     return _THOUGHT_ENDS.split(text)[-1].strip()
-
-
-# Short answers that begin by saying that the model will not. "No entities can be found" says something else.
-_LONGEST_REFUSAL = 400
-_WILL_NOT = r"(?:无法|不能|不可以|不便|没办法|拒绝)(?!.{0,16}(?:找到|发现|识别|提取|抽取|检测|确定|判断))"
-_CANNOT = (
-    r"(?:can['’]?t|cannot|can[ ]not|unable[ ]to|not[ ]able[ ]to|won['’]?t|will[ ]not)\b"
-    r"(?!.{0,12}[ ](?:find|identify|see|detect|locate|extract|determine))"
-)
-_HELP = r"(?:assist|help|provide|comply|fulfil|complete|continue|engage|process|support|create|generate|do[ ]that)"
-_REFUSAL = re.compile(
-    rf"""[\s*"“]*(?:
-      (?:(?:非常|很|十分|真的)?(?:抱歉|对不起|遗憾)|不好意思)[^。！？\n]{{0,30}}?{_WILL_NOT}
-    | 我{_WILL_NOT}(?:为[您你])?(?:协助|帮助|提供|回答|完成|处理|满足|继续|参与|讨论|生成)
-    | 作为一?[个名款]?[^。！？\n]{{0,20}}(?:语言模型|人工智能|AI|助手)[^。！？\n]{{0,40}}?{_WILL_NOT}
-    | (?:i['’]?\ ?a?m\ (?:very\ |so\ )?sorry|sorry|i\ apologi[sz]e|unfortunately)[^.!?\n]{{0,40}}?{_CANNOT}
-    | i(?:\ am|['’]m)?\ {_CANNOT}\ {_HELP}
-    | as\ an?\ [^.!?\n]{{0,20}}(?:ai|language\ model)\b[^.!?\n]{{0,60}}?{_CANNOT}
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
-
-
-def refuses(text: str) -> bool:
-    """Whether an answer without its reasoning is a short apology."""
-    return len(text) < _LONGEST_REFUSAL and _REFUSAL.match(text) is not None
 
 
 def _salvage(stack: Sequence[Open]) -> list[Pair]:

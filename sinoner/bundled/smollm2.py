@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from sinoner import resources
+from sinoner.atomic_folder import AtomicFolder
 from sinoner.errors import InputError
 
 
@@ -31,14 +29,10 @@ def folder() -> Path:
     gguf = next(Path(str(f.locate())) for f in files if f.name.endswith(".gguf"))
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with AtomicFolder(target) as scratch:
         packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
         _plain(packed).save_pretrained(scratch)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(scratch)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(scratch, target)
-        Path(scratch).mkdir()  # the context manager needs something to remove
     return target
 
 

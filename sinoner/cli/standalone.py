@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -92,23 +92,14 @@ def predict(model: str, text: str | None, types: str, base: str | None) -> None:
     if not wanted:
         raise InputError("no types to look for: give --types, for example --types 人名,地点")
     from sinoner.recognizer import Recognizer
+    from sinoner.text.mentions import mention_rows
 
     recognizer = Recognizer.from_pretrained(model, base=base)
     for line in [text] if text is not None else (x.rstrip("\n") for x in sys.stdin):
         if line.strip():
-            typer.echo(json.dumps(_told(recognizer.extract(line, wanted)), ensure_ascii=False))
-
-
-def _told(annotation: Annotation) -> dict[str, Any]:
-    entities = [
-        {"start": start, "end": start + len(e.surface), "type": e.type, "text": e.surface}
-        for e in annotation.entities
-        for start in e.starts
-    ]
-    return {
-        "text": annotation.passage.text,
-        "entities": sorted(entities, key=lambda x: (x["start"], x["end"])),
-    }
+            found = recognizer.extract(line, wanted)
+            row = {"text": found.passage.text, "entities": mention_rows(found)}
+            typer.echo(json.dumps(row, ensure_ascii=False))
 
 
 def doctor(as_json: bool) -> None:

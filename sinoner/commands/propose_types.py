@@ -115,7 +115,7 @@ def propose(
         run = Run(folder, recipe, Manifest(folder), screen or Screen(quiet=True))
         found = {lang: _proposals(run, inventory, lang, kept, past, threshold, embed) for lang in langs}
         merges = [merge for of_lang, _ in found.values() for merge in of_lang]
-        text = target.read_text(encoding="utf-8-sig") if target.is_file() and not force else ""
+        text = disk.read_text(target, f"{target}: no such file") if target.is_file() and not force else ""
         written = types_yaml.extended(text, merges, where=str(target))
         disk.write_text(target, written)
         disk.write_json(folder / PROPOSED, _with(past, merges).model_dump(mode="json"))

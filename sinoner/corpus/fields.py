@@ -6,14 +6,11 @@ import json
 from typing import Any
 
 from sinoner.records import Entity, Lang
+from sinoner.text.mentions import MentionError, locate, read_claim
 
 
-class FieldError(ValueError):
+class FieldError(MentionError):
     """A field of a record cannot be used: the reason that reports count, and why in words."""
-
-    def __init__(self, reason: str, why: str) -> None:
-        super().__init__(why)
-        self.reason = reason
 
 
 def read_text(value: Any) -> str:
@@ -78,32 +75,20 @@ def read_entities(value: Any, text: str) -> tuple[Entity, ...] | None:
         raise FieldError("entity_malformed", "entities are not a list")
     starts: dict[tuple[str, str], set[int]] = {}
     for number, item in enumerate(value, 1):
-        surface, kind, start = _read_entity(item, text, f"entity {number}")
-        starts.setdefault((surface, kind), set()).add(start)
+        where = f"entity {number}"
+        try:
+            claim = read_claim(item)
+            span = locate(claim, text)
+        except MentionError as error:
+            raise FieldError(error.reason, f"{where}: {error}") from None
+        if claim.surface is None:
+            raise FieldError("entity_malformed", f"{where}: has no text")
+        _check_unicode(span.tag, f"type of {where}")
+        starts.setdefault((claim.surface, span.tag), set()).add(span.start)
     return tuple(
         Entity(surface=surface, type=kind, starts=tuple(sorted(found)))
         for (surface, kind), found in starts.items()
     )
-
-
-def _read_entity(item: Any, text: str, where: str) -> tuple[str, str, int]:
-    if not isinstance(item, dict):
-        raise FieldError("entity_malformed", f"{where} is not an object")
-    start, end = item.get("start"), item.get("end")
-    kind = item.get("type")
-    surface = item.get("text") if item.get("text") is not None else item.get("surface")
-    if not isinstance(kind, str) or not kind.strip():
-        raise FieldError("entity_malformed", f"{where} has no type")
-    if not isinstance(surface, str) or not surface:
-        raise FieldError("entity_malformed", f"{where} has no text")
-    if start is None or end is None:
-        raise FieldError("entity_without_offsets", f"{where} has no start and end")
-    if type(start) is not int or type(end) is not int or not 0 <= start < end:
-        raise FieldError("entity_malformed", f"{where} has start and end that are no offsets")
-    if text[start:end] != surface:
-        raise FieldError("entity_mismatch", f"{where}: its text is not at {start}:{end} (code points)")
-    _check_unicode(kind, f"type of {where}")
-    return surface, kind, start
 
 
 def _check_unicode(value: str, what: str) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import difflib
 import http.client
-import os
 import random
-import shutil
 import ssl
 import urllib.error
 import urllib.request
@@ -19,14 +17,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from sinoner import disk, resources
+from sinoner import disk, resources, yamlfile
+from sinoner.atomic_folder import AtomicFolder
 from sinoner.errors import InputError
 from sinoner.formats import parsers
 from sinoner.formats.gold_files import Gold, convert, read_gold, read_json, write_gold
-from sinoner.formats.labelled_text import read
 from sinoner.records import Annotation, Lang, Reject
 from sinoner.settings import Section
 
@@ -50,7 +47,7 @@ _TIMEOUT_SECONDS = 60
 _BLOCK_BYTES = 1 << 16
 # No file of these benchmarks is near this size; more is not what was asked for.
 _MAX_BYTES = 256 << 20
-# The network's own failures; what the disk says is told by AtomicFile.
+# The network's own failures; what the disk says is reported by AtomicFile.
 _NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -116,17 +113,7 @@ def read_spec(path: Path) -> BenchmarkSpec:
     Raises:
         InputError: not YAML, or every mistake in it, one a line.
     """
-    try:
-        return BenchmarkSpec.model_validate(yaml.safe_load(read(path)))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{place}: is not YAML: {getattr(error, 'problem', None) or error}") from None
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise InputError(
-            "\n".join(f"{path}: {'.'.join(map(str, e['loc'])) or 'benchmark'}: {e['msg']}" for e in found)
-        ) from None
+    return yamlfile.load(path, BenchmarkSpec, "a description of a benchmark")
 
 
 def load_gold(path_or_name: str, *, cache: Path | None = None) -> Gold:
@@ -173,16 +160,11 @@ def fetch(name: str, folder: Path, spec: BenchmarkSpec | None = None) -> Path:
         InputError: unknown name, the address cannot be reached or has no such file, or nothing converts.
     """
     described = spec or _packaged(name)
-    target = folder / name
-    stage = folder / f".{name}.{os.getpid()}.part"
-    try:
+    with AtomicFolder(folder / name) as stage:
         files = {split: _fetch_split(described, split, url, stage) for split, url in described.files.items()}
         about = described.model_dump(mode="json", exclude={"files", "name"})
         disk.write_json(stage / "source.json", {"name": name, **about, "files": files})
-        _swap(stage, target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    return target
+    return folder / name
 
 
 def _fetch_split(spec: BenchmarkSpec, split: Split, url: str, stage: Path) -> dict[str, Any]:
@@ -258,20 +240,6 @@ def _download(url: str, target: Path) -> None:
         raise InputError(f"{url}: cannot be reached ({why}); check the network and try again") from None
     if told and told.isdecimal() and int(told) != size:
         raise InputError(f"{url}: broke off after {size} of {told} bytes; try again")
-
-
-def _swap(stage: Path, target: Path) -> None:
-    """Put a finished folder in the place of an older one."""
-    old = stage.with_suffix(".old")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(stage, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _packaged(name: str) -> BenchmarkSpec:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sinoner.formats.labelled_text import Bad, Claim, Row, placed, read
+from sinoner.formats.labelled_text import Bad, Row, placed, read
 from sinoner.records import Lang
 from sinoner.text.lang import detect_lang
+from sinoner.text.mentions import Claim
 
 # Prefixes of BIO, BIOES (BIOLU) and BMES; the name of the type follows a dash or an underscore.
 _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.IGNORECASE)

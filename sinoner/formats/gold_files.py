@@ -16,9 +16,10 @@ from typing import Any
 from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.formats import parsers
-from sinoner.formats.labelled_text import Bad, Row, Span, read
+from sinoner.formats.labelled_text import Bad, Row, read
 from sinoner.records import Annotation, Entity, Lang, Passage, Record, Reject
 from sinoner.text.lang import detect_lang
+from sinoner.text.mentions import Span, span_row
 
 _STAGE = "convert"
 
@@ -101,17 +102,7 @@ def write_gold(path: Path, annotations: Iterable[Annotation], types: Iterable[st
     if strangers := [t for t in appearing if t not in order]:
         raise InputError(f"{path}: types without a place in the query order: {', '.join(strangers)}")
     disk.write_json(path.parent / "labels.json", {t: t for t in order})
-    return disk.write_rows(path, map(_gold_row, kept))
-
-
-def _gold_row(annotation: Annotation) -> dict[str, Any]:
-    passage = annotation.passage
-    entities = [
-        {"start": start, "end": start + len(entity.surface), "type": entity.type, "text": entity.surface}
-        for entity in annotation.entities
-        for start in entity.starts
-    ]
-    return {"id": passage.id, "text": passage.text, "entities": entities, "lang": passage.lang}
+    return disk.write_rows(path, (span_row(a, in_text_order=False) for a in kept))
 
 
 def _annotation(

@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jsonlines
+
+from sinoner.clip import clip
 from sinoner.errors import InputError
 from sinoner.records import Lang
+from sinoner.text.mentions import Claim, MentionError, Span, locate
 
-
-class Span(NamedTuple):
-    """A mention: half-open range in code points, and its native tag."""
-
-    start: int
-    end: int
-    tag: str
+_SHOWN_CHARS = 60
 
 
 class Row(NamedTuple):
@@ -42,15 +40,6 @@ class Bad(NamedTuple):
     detail: str
 
 
-class Claim(NamedTuple):
-    """What a file says of a mention, unchecked. Start None: the surface was not found in the text."""
-
-    start: Any
-    end: Any
-    tag: Any
-    surface: Any = None
-
-
 Parser = Callable[[Path, Lang | None], Iterator[Row | Bad]]
 
 
@@ -58,7 +47,7 @@ def placed(
     where: str,
     text: Any,
     mentions: Any,
-    claim: Callable[[Any], Claim | None] | None = None,
+    claim: Callable[[Any], Claim] | None = None,
     *,
     ordered: bool = True,
 ) -> Row | Bad:
@@ -68,7 +57,7 @@ def placed(
         where: place in the file, for messages.
         text: the passage as the file has it.
         mentions: a list; anything else means that the passage is not annotated.
-        claim: reads one mention, None when it is malformed; not needed where mentions are claims already.
+        claim: reads one mention, or raises MentionError; not needed where mentions are claims already.
         ordered: put the mentions into reading order.
     """
     if not isinstance(text, str) or not text.strip():
@@ -78,22 +67,10 @@ def placed(
     found: list[Span] = []
     dropped: list[tuple[str, str]] = []
     for mention in mentions:
-        claimed = claim(mention) if claim else mention
-        if claimed is None or not isinstance(claimed.tag, str) or not claimed.tag.strip():
-            dropped.append(("bad_mention", f"{where}: {_short(mention)} is no mention with a type"))
-            continue
-        start, end, tag, surface = claimed
-        if start is None and surface is not None:
-            dropped.append(("not_in_text", f"{where}: {surface!r} ({tag}) is not in the text"))
-        elif type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
-            dropped.append(
-                ("bad_offset", f"{where}: {start}–{end} ({tag}) is no range in {len(text)} characters")
-            )
-        elif surface is not None and text[start:end] != surface:
-            detail = f"{where}: {surface!r} ({tag}) is not at {start}–{end}, where {text[start:end]!r} stands"
-            dropped.append(("offset_mismatch", detail))
-        else:
-            found.append(Span(start, end, tag))
+        try:
+            found.append(locate(claim(mention) if claim else mention, text))
+        except MentionError as error:
+            dropped.append((error.reason, f"{where}: {clip(repr(mention), _SHOWN_CHARS)}: {error}"))
     if ordered:
         found.sort(key=lambda span: (span.start, span.end))
     return Row(where, text, tuple(dict.fromkeys(found)), tuple(dropped))
@@ -102,24 +79,31 @@ def placed(
 def inclusive(place: Any, tag: Any, surface: Any = None) -> Claim:
     """A claim from (start, end) whose end counts the last character itself."""
     if not isinstance(place, Sequence) or len(place) != 2:
-        return Claim("?", "?", tag, surface)
+        return Claim(place, place, tag, surface)
     start, end = place
-    return Claim("?" if start is None else start, end + 1 if type(end) is int else end, tag, surface)
+    return Claim(start, end + 1 if type(end) is int else end, tag, surface)
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
     """The JSON object of each line that is not blank, with its place."""
-    for where, line in lines(path):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            yield where, Bad(where, "bad_json", "is not a JSON object")
-        elif not is_text(value):
-            yield where, Bad(where, "bad_json", "holds half a surrogate pair")
-        else:
-            yield where, value
+    number = 0
+
+    def numbered() -> Iterator[str]:
+        nonlocal number
+        for number, line in enumerate(read(path).split("\n"), 1):  # noqa: B007 (read below)
+            yield line
+
+    with jsonlines.Reader(numbered(), loads=json.loads) as reader:
+        while True:
+            try:
+                value = reader.read(type=dict, skip_empty=True)
+            except EOFError:
+                return
+            except (jsonlines.InvalidLineError, RecursionError):
+                yield f"{path}:{number}", Bad(f"{path}:{number}", "bad_json", "is not a JSON object")
+                continue
+            where = f"{path}:{number}"
+            yield where, value if is_text(value) else Bad(where, "bad_json", "holds half a surrogate pair")
 
 
 def is_text(value: Any) -> bool:
@@ -159,8 +143,3 @@ def read(path: Path) -> str:
         raise InputError(
             f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); convert it first"
         ) from None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

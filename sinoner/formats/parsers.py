@@ -18,7 +18,6 @@ from sinoner.errors import InputError
 from sinoner.formats.bio import bio, mit
 from sinoner.formats.labelled_text import (
     Bad,
-    Claim,
     Parser,
     Row,
     inclusive,
@@ -30,6 +29,7 @@ from sinoner.formats.labelled_text import (
 )
 from sinoner.records import Lang
 from sinoner.text.ground import occurrences
+from sinoner.text.mentions import Claim, read_claim
 
 _MARKUP = re.compile(r"\{\{([^\s{}:：]+)[:：]|\}\}")
 
@@ -64,7 +64,7 @@ def span_jsonl(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
         elif own is not None and own not in get_args(Lang):
             yield Bad(where, "bad_lang", f"lang is {own!r}, expected zh or en")
         else:
-            row = placed(where, value.get("text"), value.get("entities"), _span_claim, ordered=False)
+            row = placed(where, value.get("text"), value.get("entities"), read_claim, ordered=False)
             yield row._replace(id=str(name), lang=own) if isinstance(row, Row) else row
 
 
@@ -136,7 +136,7 @@ def rait(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
                 starts = occurrences(text, surface)
                 claims += [Claim(at, at + len(surface), tag, surface) for at in starts]
                 if not starts:
-                    claims.append(Claim(None, None, tag, surface))
+                    claims.append(Claim(None, None, tag, surface, searched=True))
         yield placed(where, text, claims, ordered=False)
 
 
@@ -183,24 +183,16 @@ FORMATS: dict[str, Parser] = {
 }
 
 
-def _span_claim(mention: Any) -> Claim | None:
-    if not isinstance(mention, Mapping):
-        return None
-    return Claim(mention.get("start", "?"), mention.get("end"), mention.get("type"), mention.get("text"))
+def _cmeee_claim(mention: Any) -> Claim:
+    said = mention if isinstance(mention, Mapping) else {}
+    return inclusive((said.get("start_idx"), said.get("end_idx")), said.get("type"), said.get("entity"))
 
 
-def _cmeee_claim(mention: Any) -> Claim | None:
-    if not isinstance(mention, Mapping):
-        return None
-    return inclusive(
-        (mention.get("start_idx"), mention.get("end_idx")), mention.get("type"), mention.get("entity")
-    )
-
-
-def _index_claim(mention: Any) -> Claim | None:
-    if not isinstance(mention, Mapping) or not isinstance(place := mention.get("entity_index"), Mapping):
-        return None
-    return Claim(place.get("begin", "?"), place.get("end"), mention.get("entity_type"), mention.get("entity"))
+def _index_claim(mention: Any) -> Claim:
+    said = mention if isinstance(mention, Mapping) else {}
+    place = said.get("entity_index")
+    start, end = (place.get("begin"), place.get("end")) if isinstance(place, Mapping) else (None, None)
+    return Claim(start, end, said.get("entity_type"), said.get("entity"))
 
 
 def _chip_claim(field: str) -> Claim:

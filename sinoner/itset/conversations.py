@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
+from sinoner.clip import clip
 from sinoner.itset.hard_negatives import Drawn, HardNegatives
 from sinoner.itset.negatives import dropped_types, without_misc
 from sinoner.itset.render import conversations
@@ -58,7 +59,7 @@ def build(
             annotation = without_misc(annotation, misc)
         positives = list(dict.fromkeys(e.type for e in annotation.entities))
         if not positives and not settings.keep_empty:
-            yield Reject(id=passage.id, stage=STAGE, reason="no_entities", detail=passage.text[:80])
+            yield Reject(id=passage.id, stage=STAGE, reason="no_entities", detail=clip(passage.text, 80))
             continue
         if examples and settings.plain and Random(f"plain:{seed}:{passage.id}").random() < settings.plain:
             examples = ()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from sinoner.records import Annotation
+from sinoner.text.mentions import span_row, spans_of
 
 Span = tuple[int, int]
 
@@ -45,7 +46,7 @@ def gliner(annotation: Annotation) -> Gliner:
     Chinese characters are tokens, Latin words and numbers are whole; a word that a mention ends inside of is cut there.
     """
     text = annotation.passage.text
-    spans = _occurrences(annotation)
+    spans = spans_of(annotation)
     kept = [(s, e, kind) for s, e, kind in spans if not (text[s].isspace() or text[e - 1].isspace())]
     ranges = token_ranges(text, {edge for start, end, _ in kept for edge in (start, end)})
     starts = [start for start, _ in ranges]
@@ -89,20 +90,6 @@ def gliner_json(passage: Gliner) -> bytes:
     return _encode({"tokenized_text": passage.tokens, "ner": passage.ner})
 
 
-def span_row(annotation: Annotation) -> dict[str, Any]:
-    """The object of a passage in span JSONL, the format of our gold: every occurrence once, in text order."""
-    passage = annotation.passage
-    entities = [
-        {"start": start, "end": end, "type": kind, "text": passage.text[start:end]}
-        for start, end, kind in _occurrences(annotation)
-    ]
-    return {"id": passage.id, "text": passage.text, "entities": entities, "lang": passage.lang}
-
-
 def span_json(annotation: Annotation) -> bytes:
     """A passage as a line of span JSONL, line end included."""
     return _encode(span_row(annotation)) + b"\n"
-
-
-def _occurrences(annotation: Annotation) -> list[tuple[int, int, str]]:
-    return sorted({(s, s + len(e.surface), e.type) for e in annotation.entities for s in e.starts})

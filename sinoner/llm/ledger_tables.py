@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from sinoner import disk
 from sinoner.errors import InputError, SinonerError, StoppedError
 
 SCHEMA_VERSION = 2
@@ -77,7 +78,9 @@ def explained(path: Path, error: sqlite3.DatabaseError) -> SinonerError:
     """
     code = getattr(error, "sqlite_errorcode", -1) & 0xFF
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return StoppedError(f"{path}: {error}; free some space and run the same command again")
+        return StoppedError(f"{path}: {error}; {disk.FREE_SPACE}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return disk.not_writable(path.parent)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoppedError(
             f"{path}: another process is writing to it; run the same command again when it is done"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sinoner import resources
+from sinoner import resources, yamlfile
 from sinoner.errors import InputError
 
 Currency = Literal["CNY", "USD"]
@@ -99,6 +98,17 @@ class _PriceFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     prices: tuple[Price, ...] = ()
     exchange: dict[Pair, Exchange] = {}
+
+    @model_validator(mode="after")
+    def _each_once(self) -> _PriceFile:
+        seen: set[tuple[str | None, str]] = set()
+        for price in self.prices:
+            for name in price.models:
+                key = (price.host.lower() if price.host else None, name.lower())
+                if key in seen:
+                    raise ValueError(f"prices: {name} at {price.host or 'any host'} is there twice")
+                seen.add(key)
+        return self
 
 
 class PriceTable:
@@ -236,40 +246,4 @@ def _match(model: str, entries: list[Price]) -> Price | None:
 
 
 def _read(path: Path) -> _PriceFile:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{place}: is not YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path}: a price file is a mapping with prices: and/or exchange:")
-    try:
-        file = _PriceFile.model_validate(tree)
-    except ValidationError as error:
-        raise InputError("; ".join(_explain(error, path, tree))) from None
-    seen: set[tuple[str | None, str]] = set()
-    for price in file.prices:
-        for name in price.models:
-            key = (price.host.lower() if price.host else None, name.lower())
-            if key in seen:
-                raise InputError(f"{path}: prices: {name} at {price.host or 'any host'} is there twice")
-            seen.add(key)
-    return file
-
-
-def _explain(error: ValidationError, path: Path, tree: dict[str, Any]) -> Iterator[str]:
-    """One phrase per mistake: file, the entry by its name where it has one, key, what is wrong."""
-    for mistake in error.errors(include_url=False):
-        where = [str(part) for part in mistake["loc"]]
-        if len(mistake["loc"]) > 1 and where[0] == "prices":
-            entry = tree["prices"][int(where[1])]
-            names = entry.get("models") if isinstance(entry, dict) else None
-            title = f" ({names[0]})" if isinstance(names, list) and names else ""
-            where[:2] = [f"prices[{where[1]}]{title}"]
-        message = mistake["msg"].removeprefix("Value error, ")
-        yield f"{path}: {'.'.join(where)}: {message}"
+    return yamlfile.load(path, _PriceFile, "a price file")

@@ -6,7 +6,6 @@ A folder is written beside its final place and renamed, so nothing half-made sta
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -19,11 +18,13 @@ from typing import Any, Literal
 import yaml
 
 from sinoner import disk
-from sinoner.errors import EndpointError, InputError, StoppedError
+from sinoner.atomic_folder import AtomicFolder
+from sinoner.errors import EndpointError, InputError
 from sinoner.parquet import ROWS, conversation_row, conversation_schema
 from sinoner.publish import card as cards
 from sinoner.publish import markdown as md
 from sinoner.records import Annotation, Conversation
+from sinoner.text.mentions import mention_rows
 
 Kind = Literal["dataset", "model"]
 
@@ -53,7 +54,7 @@ def write_dataset(
         InputError: the folder holds something else, or may not be written.
         StoppedError: the disk is full. The earlier folder is still there.
     """
-    with _replaced(folder) as part:
+    with _replacing(folder) as part:
         for split, conversations in splits.items():
             rows = (conversation_row(c) for c in conversations)
             _write_parquet(part / "data", split, rows, _features("conversation"))
@@ -85,7 +86,7 @@ def write_model(folder: Path, adapter: Path, card: str, base_model: str) -> None
     for name in _REQUIRED:
         if not (adapter / name).is_file():
             raise InputError(f"{adapter / name}: no such file; train the adapter first")
-    with _replaced(folder) as part:
+    with _replacing(folder) as part:
         for name in (*_REQUIRED, *_OPTIONAL):
             source = adapter / name
             if name in ("adapter_config.json", "tokenizer_config.json") and source.is_file():
@@ -213,41 +214,13 @@ def _status_line(status: int, repo: str, endpoint: str) -> str:
     return f"{endpoint} refuses the upload of {repo} ({status}): check the name and the licence"
 
 
-@contextlib.contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """A new folder beside ``folder`` that takes its place when the block ends well."""
-    folder = folder.absolute()
+def _replacing(folder: Path) -> AtomicFolder:
+    """A new folder that takes the place of ``folder``, which may hold only what was published from here."""
     if folder.exists() and (
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / "README.md").is_file())
     ):
         raise InputError(f"{folder}: is not a published folder and is not overwritten; choose another place")
-    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{state}") for state in ("part", "old"))
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(part, folder)
-        except OSError:
-            if old.exists():
-                os.replace(old, folder)
-            raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoppedError(
-                f"{folder.parent}: disk full; free some space and run the same command again"
-            ) from None
-        if isinstance(error, PermissionError):
-            raise InputError(
-                f"{error.filename or folder.parent}: no permission; choose another place"
-            ) from None
-        raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
+    return AtomicFolder(folder)
 
 
 def _features(kind: Literal["conversation", "annotation"]) -> Any:
@@ -264,13 +237,11 @@ def _features(kind: Literal["conversation", "annotation"]) -> Any:
 
 def _annotation_row(annotation: Annotation) -> dict[str, Any]:
     passage = annotation.passage
-    spans = sorted((s, s + len(e.surface), e.type, e.surface) for e in annotation.entities for s in e.starts)
-    entities = [{"text": text, "type": kind, "start": start, "end": end} for start, end, kind, text in spans]
     return {
         "id": passage.id,
         "text": passage.text,
         "lang": passage.lang,
-        "entities": entities,
+        "entities": mention_rows(annotation),
         "by": annotation.by,
     }
 

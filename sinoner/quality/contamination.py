@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from sinoner.clip import clip
 from sinoner.measurements import Decontamination, Leak
 from sinoner.quality.minhash import NearIndex, band_keys, grams
 from sinoner.quality.ngrams import Sieve, of_characters, of_words
@@ -163,7 +164,7 @@ class Decontaminator:
             (self._by_near if hit.near else self._by_gram)[hit.place[0]] += 1
         first = hits[0]
         test = self.tests[first.place[0]]
-        shared = first.shared if len(first.shared) <= _SHOWN else first.shared[:_SHOWN] + "…"
+        shared = clip(first.shared, _SHOWN)
         return Reject(
             id=identifier,
             stage=STAGE,

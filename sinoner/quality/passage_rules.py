@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from sinoner.answers.refusals import refusal
 from sinoner.quality import wordlists as known
 from sinoner.records import Passage
 from sinoner.settings import FilterSettings
@@ -69,8 +70,7 @@ def _phrase(text: str) -> str | None:
 
 
 def _refusal(passage: Passage, settings: FilterSettings) -> str | None:
-    match = known.REFUSAL.match(passage.text[:_LOOK])
-    return match.group() if match else None
+    return refusal(passage.text[:_LOOK])
 
 
 PASSAGE_RULES: dict[str, PassageRule] = {

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
 from msgspec.structs import replace
 from pydantic import RootModel
 
-from sinoner import resources
+from sinoner import resources, yamlfile
 from sinoner.records import Annotation, Entity, Facts
 from sinoner.text.fold import fold
 
@@ -103,8 +102,8 @@ class Synonyms(Facts):
 @lru_cache(maxsize=1)
 def table() -> dict[str, Synonyms]:
     """The shipped table of synonyms, by the ids of its types."""
-    text = (resources.data_root() / _TABLE).read_text(encoding="utf-8")
-    return RootModel[dict[str, Synonyms]].model_validate(yaml.safe_load(text)).root
+    path = resources.data_root() / _TABLE
+    return yamlfile.load(path, RootModel[dict[str, Synonyms]], "a table of synonyms").root
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import Field
 
+from sinoner import disk, yamlfile
+from sinoner.clip import clip
 from sinoner.errors import InputError
 from sinoner.records import Facts, Lang
 
@@ -37,7 +39,6 @@ HEADER = """\
 _EXAMPLES, _LONGEST = 3, 30  # mentions in a comment, and code points of each
 # A comment that has a line to itself, or stands behind the title of a section.
 _COMMENT_LINE = re.compile(r"^[ \t]*(?:(?:zh|en|separate):[ \t]*)?(#.*)$", re.MULTILINE)
-_NULL = "tag:yaml.org,2002:null"
 
 
 class TypesFile(Facts):
@@ -66,11 +67,7 @@ def read(path: Path) -> TypesFile:
     Raises:
         InputError: every mistake of the file, one per line, each with its place.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start})") from None
-    return parse(text, str(path))
+    return parse(disk.read_text(path, f"{path}: no such file"), str(path))
 
 
 def parse(text: str, where: str) -> TypesFile:
@@ -105,14 +102,7 @@ class _Name:
 def _names(text: str, where: str) -> list[_Name]:
     """The canonical names with their variants, and the separate types, in the file's order."""
     problems: list[str] = []
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{where}:{mark.line + 1}" if mark else where
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
-        raise InputError(f"{place}: is not YAML: {said}") from None
-    found = list(_walk(root, where, problems))
+    found = list(_walk(yamlfile.compose(text, where), where, problems))
     for lang in LANGS:
         problems += [p for p in _contradictions(found, lang, where) if p not in problems]
     if problems:
@@ -121,7 +111,7 @@ def _names(text: str, where: str) -> list[_Name]:
 
 
 def _walk(root: yaml.Node | None, where: str, problems: list[str]) -> Iterator[_Name]:
-    if root is None or root.tag == _NULL:
+    if root is None or root.tag == yamlfile.NULL:
         return
     if not isinstance(root, yaml.MappingNode):
         problems.append(
@@ -133,7 +123,7 @@ def _walk(root: yaml.Node | None, where: str, problems: list[str]) -> Iterator[_
         if title in LANGS and isinstance(value, yaml.MappingNode):
             for inner, variants in value.value:
                 yield from _entry(inner, variants, title, where, problems)
-        elif title in LANGS and value.tag == _NULL:
+        elif title in LANGS and value.tag == yamlfile.NULL:
             continue
         elif title == SEPARATE:
             holder = _Name(title, SEPARATE, 0, 0, 0)
@@ -154,7 +144,7 @@ def _entry(
 
 def _list(value: yaml.Node, owner: _Name, where: str, problems: list[str]) -> None:
     """The names of a list; one name may stand without it, and none at all."""
-    if value.tag == _NULL:
+    if value.tag == yamlfile.NULL:
         return
     if isinstance(value, yaml.MappingNode):
         problems.append(f"{_place(value, where)}: {owner.name!r} takes a list of names, not a mapping")
@@ -172,12 +162,11 @@ def _scalar(node: yaml.Node, section: str, where: str, problems: list[str]) -> _
     if not node.value.strip():
         problems.append(f"{_place(node, where)}: a name is empty")
         return None
-    start, end = node.start_mark, node.end_mark
-    return _Name(node.value, section, start.index, end.index, start.line + 1)
+    return _Name(node.value, section, node.start_mark.index, node.end_mark.index, yamlfile.line_of(node))
 
 
 def _place(node: yaml.Node, where: str) -> str:
-    return f"{where}:{node.start_mark.line + 1}"
+    return f"{where}:{yamlfile.line_of(node)}"
 
 
 def _contradictions(found: Sequence[_Name], lang: str, where: str) -> Iterator[str]:
@@ -280,7 +269,7 @@ def _reason(merge: Merge) -> str:
     """Why a merge is proposed, as a comment: what a person needs to judge it."""
     why = f"cosine {merge.cosine:.2f}" if merge.cosine is not None else merge.by
     said = f"# {why}, {merge.mentions} {'mention' if merge.mentions == 1 else 'mentions'}"
-    examples = [plain[:_LONGEST].strip() for e in merge.examples[:_EXAMPLES] if (plain := _plain(e))]
+    examples = [clip(plain, _LONGEST) for e in merge.examples[:_EXAMPLES] if (plain := _plain(e))]
     return f"{said}: {', '.join(examples)}" if examples else said
 
 

@@ -63,21 +63,6 @@ BOILERPLATE = (
 )  # fmt: skip
 BOILERPLATE_SHARE = 0.5  # of the passage's characters, in sentences that hold such a phrase
 
-# Beginnings of answers in which a language model says that it will not answer: synthetic corpora are full of them.
-REFUSAL = re.compile(
-    r"^\W{0,4}(?:(?:很|非常|十分)?(?:抱歉|对不起|遗憾)[，,。！!\s]{0,3}(?:但|不过|因为)?[，,\s]{0,2}(?:我|作为|这个|您的)[^。\n]{0,20}"
-    r"(?:无法|不能|不可以|没有办法|没有能力|不便)"
-    r"|作为(?:一个|一名|一款)?\s?(?:AI|人工智能|大型?语言|大?语言)[^。\n]{0,12}(?:模型|助手|助理|程序)"
-    r"[^。\n]{0,30}(?:无法|不能|没有|不会|不具备)"
-    r"|(?:我|本人)(?:只)?是(?:一个|一款)?\s?(?:AI|人工智能|大?语言模型)[^。\n]{0,40}(?:无法|不能|没有)"
-    r"|(?:I['’]?m|I am)\s(?:very\s|so\s|really\s)?(?:sorry|afraid)\b.{0,40}\b(?:can['’]?t|cannot|unable|not able)"
-    r"|(?:sorry|apologies|unfortunately),?\s(?:but\s)?I\s(?:can['’]?t|cannot|am unable|am not able)"
-    r"|as an?\s(?:AI|artificial intelligence|large language|language)\b.{0,60}"
-    r"\b(?:can['’]?t|cannot|don['’]?t|do not|unable|not able)"
-    r"|I\s(?:can['’]?t|cannot|am unable to|am not able to)\s(?:assist|help|provide|fulfill|comply|answer))",
-    re.IGNORECASE,
-)
-
 # What broken encodings leave behind: the replacement character, private use, controls, the classic wrong readings of
 # GBK and of UTF-8 as Latin-1.
 BROKEN = re.compile(

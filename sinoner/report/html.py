@@ -12,12 +12,12 @@ import hashlib
 import math
 from collections.abc import Sequence
 
+from sinoner.clip import clip
 from sinoner.records import Facts, Score
 from sinoner.report import example_tables, highlight, histograms, inventory, labels, plots, quality_tables
 from sinoner.report.data import ReportData, headline
 from sinoner.report.funnel import funnel
 from sinoner.report.svg import PICTURES
-from sinoner.text.clip import clip
 
 TILES = 4
 CLIP = 400  # code points shown of a reject's id and detail

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from sinoner.clip import clip
 from sinoner.measurements import TypeCount, TypeInventory
 from sinoner.records import Facts
 from sinoner.report import labels
 from sinoner.report.svg import PICTURES
-from sinoner.text.clip import clip
 
 TOP = 20
 EMBEDDED = 3000  # types per language that the page carries

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
+from sinoner.clip import clip
 from sinoner.measurements import GoldScores
 from sinoner.records import Score
 from sinoner.report import labels, svg
 from sinoner.report.svg import WIDTH, Pair, ticks
-from sinoner.text.clip import clip
 
 Point = tuple[int, float]
 

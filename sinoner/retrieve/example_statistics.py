@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from sinoner.measurements import ExampleUse, Histogram
+from sinoner.clip import clip
+from sinoner.measurements import Bins, ExampleUse, Histogram
 from sinoner.records import Lang
 from sinoner.retrieve.select import Entry
 from sinoner.retrieve.strategy import Pool, Retrieved
 from sinoner.settings import RetrieveSettings
-from sinoner.text.clip import clip
 
 _COSINES = (-1.0, 0.02, 100)  # of the histogram: lowest value, width and number of bins
 _SCORES = (0.0, 5.0, 40)
@@ -96,8 +96,9 @@ def _half(times: Sequence[int]) -> int:
 
 
 def _histogram(values: Iterable[float], low: float, width: float, bins: int) -> Histogram:
-    """Values below the first bin count in it, as those above the last do in that."""
-    counts = [0] * bins
+    """The histogram of values, without counts where there are none."""
+    counted = Bins(low, width, bins)
     for value in values:
-        counts[min(max(int((value - low) / width), 0), bins - 1)] += 1
-    return Histogram(low=low, width=width, counts=tuple(counts) if any(counts) else ())
+        counted.add(value)
+    found = counted.histogram()
+    return found if any(found.counts) else Histogram(low=low, width=width)

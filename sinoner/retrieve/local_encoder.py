@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sinoner import models
-from sinoner.errors import InputError, MissingExtraError
+from sinoner.errors import MissingExtraError
 from sinoner.retrieve.embedder import Embedder, Encoded
 from sinoner.retrieve.encoder_info import Source, fingerprint, finite, identity
 from sinoner.retrieve.token_batches import Pretokenised, Tokens, batches, limit, tokens
@@ -57,15 +57,8 @@ def devices(wanted: Sequence[str]) -> list[str]:
         import torch
     except ImportError:
         raise MissingExtraError("torch (retrieve.embedder)", "retrieve") from None
-    for device in wanted:
-        try:
-            torch.empty(1, device=device).cpu()
-        except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError) as error:
-            raise InputError(
-                f"retrieve.devices: {device!r} cannot be used ({str(error).splitlines()[0]}); leave it out, or give cpu"
-            ) from None
     if wanted:
-        return list(wanted)
+        return [models.device(device, "retrieve.devices:") for device in wanted]
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else ["cpu"]
 
 

@@ -11,6 +11,14 @@ from pydantic import BeforeValidator, Field
 from sinoner.settings.filter_section import RULE_NAMES, STOP_TYPES, FilterSettings, RuleName
 from sinoner.settings.itset_section import ItSetSettings, Mode
 from sinoner.settings.llm_section import EndpointSettings, LlmSettings
+from sinoner.settings.recipe_path import (
+    ModelPath,
+    PathInRecipe,
+    PoolPath,
+    PromptPath,
+    TablePath,
+    TokenizerPath,
+)
 from sinoner.settings.retrieve_section import RetrieveSettings, Strategy
 from sinoner.settings.section import Mark, Section, listed, named
 
@@ -38,7 +46,7 @@ __all__ = [
 class Source(Section):
     """One input of the corpus."""
 
-    path: Annotated[str, Mark.BY_CONTENT] = Field(
+    path: Annotated[PathInRecipe, Mark.BY_CONTENT] = Field(
         description="file, folder or hf://datasets/OWNER/NAME (jsonl, json, csv, parquet, txt; .gz, .zst)"
     )
     lang: Literal["auto", "zh", "en"] = Field(
@@ -67,7 +75,7 @@ class CorpusSettings(Section):
         "auto", description="auto = UTF-8, else GB18030 or UTF-16 when that fits; or a codec name"
     )
     limit: int | None = Field(None, ge=1, description="read at most this many documents")
-    tokenizer: str = Field(
+    tokenizer: TokenizerPath = Field(
         "o200k_base", description="tokenizer that counts: o200k_base, cl100k_base, or a tokenizer.json path"
     )
     max_tokens: int = Field(256, ge=8, description="tokens a passage may have")
@@ -80,7 +88,7 @@ class AnnotateSettings(Section):
     by: Literal["llm", "jieba", "lac", "table"] = Field(
         "llm", description="llm, or an embedded annotator: jieba, lac (Chinese), table (annotate.table)"
     )
-    table: Annotated[str | None, Mark.BY_CONTENT] = Field(
+    table: Annotated[TablePath | None, Mark.BY_CONTENT] = Field(
         None,
         description="table: words and patterns by type (.yaml), or word and type per line (.tsv, .csv); zh = the"
         " shipped one",
@@ -88,14 +96,14 @@ class AnnotateSettings(Section):
     mode: Annotated[Literal["online", "batch"], Mark.ONLY_HOW] = Field(
         "online", description="online, or batch (OpenAI Files and Batches: cheaper, within a day)"
     )
-    prompt: Annotated[str, Mark.BY_CONTENT] = Field(
+    prompt: Annotated[PromptPath, Mark.BY_CONTENT] = Field(
         "extract", description="construction prompt: a name under prompts/ or a YAML path"
     )
     types: Annotated[dict[str, str], BeforeValidator(named)] = Field(
         {}, description="closed list of types, as a list or as type: definition; none = open"
     )
     domain: str | None = Field(None, description="what the texts are about, as a hint to the model")
-    demonstrations: Annotated[str | None, Mark.BY_CONTENT] = Field(
+    demonstrations: Annotated[PathInRecipe | None, Mark.BY_CONTENT] = Field(
         None, description="small gold JSONL file; its nearest passages become examples"
     )
     shots: int = Field(3, ge=1, description="demonstrations per passage")
@@ -133,7 +141,7 @@ class AnnotateSettings(Section):
 class TrainSettings(Section):
     """LoRA fine-tuning. The defaults are the paper's."""
 
-    base: str | None = Field(
+    base: ModelPath | None = Field(
         None, description="base model: hub id, folder, or smollm2 (bundled model, offline)"
     )
     rank: int = Field(8, ge=1, description="LoRA rank, on all linear layers")
@@ -159,7 +167,7 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """How models are scored."""
 
-    benchmarks: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
+    benchmarks: Annotated[tuple[PathInRecipe, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         (), description="gold files or folders, or names of data_recipes/benchmarks"
     )
     models: tuple[Literal["base", "tuned"], ...] = Field(("base", "tuned"), description="models to score")
@@ -172,7 +180,7 @@ class EvaluateSettings(Section):
     strategy: Strategy | None = Field(
         None, description="how examples are found when evaluating; default retrieve.strategy"
     )
-    pools: Annotated[tuple[str, ...] | None, BeforeValidator(listed), Mark.BY_CONTENT] = Field(
+    pools: Annotated[tuple[PoolPath, ...] | None, BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         None, description="where they come from; default retrieve.pools"
     )
     limit: int | None = Field(None, ge=1, description="passages per benchmark, sampled by the seed")

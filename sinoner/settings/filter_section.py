@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from sinoner.settings.recipe_path import PathInRecipe
 from sinoner.settings.section import Mark, Section, listed
 
 # Types that say nothing, of the reference filter, with its missing comma mended (paper code, filter step).
@@ -69,7 +70,7 @@ class FilterSettings(Section):
         le=1,
         description="Jaccard similarity of character 5-grams from which a passage is a near-duplicate",
     )
-    types: Annotated[str | None, Mark.BY_CONTENT] = Field(
+    types: Annotated[PathInRecipe | None, Mark.BY_CONTENT] = Field(
         None, description="types.yaml that merges types; none = the one in the run folder, if there is one"
     )
     min_votes: int | None = Field(
@@ -79,7 +80,7 @@ class FilterSettings(Section):
     )
     verify: bool = Field(False, description="let an LLM judge every kept entity (yes, no, better type)")
     verify_model: str | None = Field(None, description="model that judges; none = llm.model")
-    gold: Annotated[str | None, Mark.BY_CONTENT] = Field(
+    gold: Annotated[PathInRecipe | None, Mark.BY_CONTENT] = Field(
         None,
         description="hand-labelled texts of the corpus: gold JSONL file or folder to score the annotations with",
     )
@@ -90,7 +91,7 @@ class FilterSettings(Section):
     decontaminate: bool = Field(
         True, description="drop passages that share text with the test sets of evaluate.benchmarks"
     )
-    test_sets: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
+    test_sets: Annotated[tuple[PathInRecipe, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         (), description="further gold files or folders that training data must not share text with"
     )
 

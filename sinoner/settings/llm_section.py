@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from sinoner.settings.recipe_path import PathInRecipe
 from sinoner.settings.section import Mark, Section, listed, named
 
 
@@ -66,7 +67,7 @@ class EndpointSettings(Section):
     api_key_env: KeyName | None = Field(
         None, description="environment variable with its key; default llm.api_key_env"
     )
-    api_key_file: str | None = Field(None, description="file with its key, outside the run folder")
+    api_key_file: PathInRecipe | None = Field(None, description="file with its key, outside the run folder")
     models: Annotated[dict[str, str], BeforeValidator(named)] = Field(
         {}, description="models it serves, as a list, or as model: its name there; default all"
     )
@@ -95,7 +96,7 @@ class LlmSettings(Section):
     api_key_env: Annotated[KeyName, Mark.ONLY_HOW] = Field(
         "OPENAI_API_KEY", description="environment variable that holds the key"
     )
-    api_key_file: Annotated[str | None, Mark.ONLY_HOW] = Field(
+    api_key_file: Annotated[PathInRecipe | None, Mark.ONLY_HOW] = Field(
         None, description="file that holds the key instead, outside the run folder"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
@@ -130,7 +131,7 @@ class LlmSettings(Section):
     give_up: Annotated[float, Mark.ONLY_HOW] = Field(
         300.0, gt=0, description="seconds without any success after which the run stops (exit 75)"
     )
-    prices: Annotated[str | None, Mark.ONLY_HOW] = Field(
+    prices: Annotated[PathInRecipe | None, Mark.ONLY_HOW] = Field(
         None, description="YAML with your own prices; they win over the shipped ones"
     )
 

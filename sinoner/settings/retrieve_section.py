@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from sinoner.settings.llm_section import KeyName, Url
+from sinoner.settings.recipe_path import ModelPath, PoolPath, StopWordsPath
 from sinoner.settings.section import Mark, Section, listed
 
 Strategy = Literal[
@@ -58,7 +59,7 @@ class RetrieveSettings(Section):
         description="whether passages of the same document may be examples, as in the paper; a query of later use comes from"
         " a new document, and false trains on such examples only",
     )
-    pools: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
+    pools: Annotated[tuple[PoolPath, ...], BeforeValidator(listed), Mark.BY_CONTENT] = Field(
         ("train",),
         description="where examples come from: train (this run's training passages), a gold file or folder, the name of a"
         " benchmark, or another run folder",
@@ -71,12 +72,12 @@ class RetrieveSettings(Section):
         "bge",
         description="bge (FlagEmbedding), sentence-transformers, e5-mini (bundled model, offline), openai (embeddings API)",
     )
-    model_zh: str | None = Field(
+    model_zh: ModelPath | None = Field(
         None,
         description="hub id, folder or API name for Chinese; default BAAI/bge-large-zh-v1.5, thenlper/gte-large-zh,"
         " text-embedding-3-small",
     )
-    model_en: str | None = Field(None, description="the same for English")
+    model_en: ModelPath | None = Field(None, description="the same for English")
     pooling: Literal["auto", "cls", "mean"] = Field(
         "auto",
         description="bge, sentence-transformers: what stands for a text; auto = as the model says, else cls",
@@ -115,7 +116,7 @@ class RetrieveSettings(Section):
         "gensim",
         description="BM25 formula: that of the paper's code, or Lucene's (other scale: set threshold anew)",
     )
-    stop_words: Annotated[str, Mark.BY_CONTENT] = Field(
+    stop_words: Annotated[StopWordsPath, Mark.BY_CONTENT] = Field(
         "shipped", description="words BM25 does not see: shipped, none, or a file with one word per line"
     )
 

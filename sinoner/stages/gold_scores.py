@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sinoner import disk, resources
+from sinoner.clip import clip
 from sinoner.errors import InputError
 from sinoner.measurements import GoldScores
 from sinoner.records import Annotation, Passage, Reject
@@ -132,14 +133,13 @@ def _nothing_found(given: Path, gold: Gold, first: Passage | None) -> str:
         return f"{given}: holds no passage"
     return (
         f"none of the {len(gold.annotations)} texts of {gold.name} is a passage or a whole document of {given}: gold"
-        f" begins with “{_short(gold.annotations[0].passage.text)}”, the run with “{_short(first.text)}”;"
+        f" begins with “{_beginning(gold.annotations[0].passage.text)}”, the run with “{_beginning(first.text)}”;"
         " annotate the texts that were labelled by hand as well"
     )
 
 
-def _short(text: str) -> str:
-    line = " ".join(text[: 4 * _SHOWN_CHARS].split())
-    return line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + "…"
+def _beginning(text: str) -> str:
+    return clip(" ".join(text[: 4 * _SHOWN_CHARS].split()), _SHOWN_CHARS)
 
 
 class _Scored(NamedTuple):
@@ -197,7 +197,7 @@ def _score(
             known = number in places.chunks
             missing += not known
             reason = "not_annotated" if known else "not_in_run"
-            detail = _short(annotation.passage.text)
+            detail = _beginning(annotation.passage.text)
             rejects.append(Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail))
             continue
         said = claims[number]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sinoner import disk
+from sinoner.clip import clip
 from sinoner.engine import SHARD
 from sinoner.errors import InputError
 from sinoner.itset.conversations import Built, build
@@ -107,7 +108,9 @@ class Shards:
         try:
             return disk.parse(line, Annotation)
         except ValueError as error:
-            raise InputError(f"{self._source}: not an Annotation record: {error}: {line[:80]!r}") from None
+            raise InputError(
+                f"{self._source}: not an Annotation record: {error}: {clip(repr(line), 80)}"
+            ) from None
 
     def _counter(self) -> Count | None:
         if self._settings.max_tokens is None:

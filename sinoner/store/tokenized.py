@@ -94,7 +94,8 @@ class Tokens:
         if not missing:
             return
         if self._path.exists() and self._path.stat().st_size > self._end:
-            os.truncate(self._path, self._end)  # a line that a killed run did not finish
+            with disk.writing(self._path):
+                os.truncate(self._path, self._end)  # a line that a killed run did not finish
         tokens_of = self._engine.map(partial(cut, lang=self._lang), missing.values())
         done = zip(missing, tokens_of, strict=True)
         while shard := list(islice(done, SHARD)):

@@ -157,7 +157,8 @@ class VectorStore:
     def _open(self) -> None:
         """Read what is there; what a killed process left half is cut off, and a file without the other goes."""
         about = self.folder / _ABOUT
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk.writing(about):
+            self.folder.mkdir(parents=True, exist_ok=True)
         vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
         if not (about.exists() and vectors.exists() and keys.exists()):
             for file in (vectors, keys):  # rows of one alone would pass for those of the texts to come
@@ -172,8 +173,9 @@ class VectorStore:
             raise self._damaged(about) from None
         size = self._dim * self._dtype.itemsize
         whole = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
-        os.truncate(vectors, whole * size)
-        os.truncate(keys, whole * _KEY)
+        with disk.writing(about):
+            os.truncate(vectors, whole * size)
+            os.truncate(keys, whole * _KEY)
         data = keys.read_bytes()
         for row in range(whole):
             self._rows[data[row * _KEY : row * _KEY + _HASH]] = row

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sinoner import disk, models
+from sinoner.atomic_folder import AtomicFolder
 from sinoner.chat import encode
 from sinoner.errors import InputError, MissingExtraError
 from sinoner.records import Conversation, Reject
@@ -189,11 +188,8 @@ def _newest(checkpoints: Path) -> str | None:
 
 def _save(trainer: Any, tokenizer: Any, base: str, adapter: Path) -> None:
     """Save adapter and tokenizer; the adapter names its base model as the person did, not by a cache path."""
-    part = adapter.with_name(f".{adapter.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    trainer.model.save_pretrained(str(part))
-    config = json.loads((part / "adapter_config.json").read_text(encoding="utf-8"))
-    disk.write_json(part / "adapter_config.json", {**config, "base_model_name_or_path": base})
-    tokenizer.save_pretrained(str(part))
-    shutil.rmtree(adapter, ignore_errors=True)
-    os.replace(part, adapter)
+    with AtomicFolder(adapter) as part:
+        trainer.model.save_pretrained(str(part))
+        config = json.loads((part / "adapter_config.json").read_text(encoding="utf-8"))
+        disk.write_json(part / "adapter_config.json", {**config, "base_model_name_or_path": base})
+        tokenizer.save_pretrained(str(part))

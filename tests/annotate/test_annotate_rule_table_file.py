@@ -41,7 +41,7 @@ def test_a_yaml_table() -> None:
 
 def test_a_type_that_stands_twice_has_the_words_of_both() -> None:
     table = parse_table("terms:\n  a: [x]\n  b: [x]\n  a: [y, x]\n", "t.yml")
-    assert table.terms == (Term("a", "x"), Term("b", "x"), Term("a", "y"))
+    assert table.terms == (Term("a", "x"), Term("a", "y"), Term("b", "x"))
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_a_table_of_lines(name: str, text: str) -> None:
         ("t.yaml", "patterns:\n  a: ['b*']\n", "t.yaml:2: 'b*' matches the empty string"),
         ("t.yaml", "patterns:\n  a: ['']\n", "t.yaml:2: a pattern of 'a' is empty"),
         ("t.yaml", "patterns:\n  a: ['b{99999999999}']\n", "t.yaml:2: 'b{99999999999}' is no regular expression"),
-        ("t.yaml", "terms:\n  a: [x, [y]]\n", "t.yaml:2: terms of 'a' are a list of plain words"),
-        ("t.yaml", "terms:\n  a: {b: c}\n", "t.yaml:2: terms of 'a' are a list of plain words"),
-        ("t.yaml", "terms:\n  [a]: [c]\n", "t.yaml:2: a type is one word"),
-        ("t.yaml", "words:\n  a: [c]\n", "t.yaml:1: unknown key 'words'; known: terms, patterns"),
-        ("t.yaml", "terms: [a, b]\n", "t.yaml:1: terms is written {type: [word, …]}"),
-        ("t.yaml", "- a\n", "t.yaml:1: a table is written {terms:"),
+        ("t.yaml", "terms:\n  a: [x, [y]]\n", "t.yaml:2: terms.a.1: must be text, got ['y']"),
+        ("t.yaml", "terms:\n  a: {b: c}\n", "t.yaml:2: terms.a.0: must be text, got {'b': 'c'}"),
+        ("t.yaml", "terms:\n  [a]: [c]\n", "t.yaml:2: a key is one word, not a list or a mapping"),
+        ("t.yaml", "words:\n  a: [c]\n", "t.yaml:1: words: unknown key; known: terms, patterns"),
+        ("t.yaml", "terms: [a, b]\n", "t.yaml:1: terms: must be a mapping, got ['a', 'b']"),
+        ("t.yaml", "- a\n", "t.yaml:1: a rule table is a mapping with terms, patterns, not a list"),
         ("t.yaml", "terms:\n  a: [x\n", "t.yaml:3: is not YAML"),
         ("t.yaml", "\x07", "t.yaml: is not YAML"),
         ("t.yaml", "", "t.yaml: has neither words nor patterns"),

@@ -72,7 +72,11 @@ def test_a_killed_expansion_leaves_nothing_half(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={**os.environ, "SINONER_CACHE": str(tmp_path)}
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("*/model/*")) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not list(tmp_path.glob(".multilingual-*.part/*"))
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

@@ -196,14 +196,14 @@ def test_cluener_ends_are_inclusive(tmp_path):
 @pytest.mark.parametrize(
     ("mentions", "reason"),
     [
-        ({"小明": [[1, 2]]}, "offset_mismatch"),
-        ({"小明": [[0, 9]]}, "bad_offset"),
-        ({"小明": [[1, 0]]}, "bad_offset"),
-        ({"小明": [[0]]}, "bad_offset"),
-        ({"小明": 3}, "bad_offset"),
-        ({"小明": [["0", 1]]}, "bad_offset"),
-        ({"小明": [[None, 1]]}, "bad_offset"),
-        (["小明"], "bad_offset"),
+        ({"小明": [[1, 2]]}, "entity_mismatch"),
+        ({"小明": [[0, 9]]}, "entity_mismatch"),
+        ({"小明": [[1, 0]]}, "entity_malformed"),
+        ({"小明": [[0]]}, "entity_malformed"),
+        ({"小明": 3}, "entity_without_offsets"),
+        ({"小明": [["0", 1]]}, "entity_malformed"),
+        ({"小明": [[None, 1]]}, "entity_without_offsets"),
+        (["小明"], "entity_without_offsets"),
     ],
 )
 def test_cluener_a_mention_that_is_not_there_is_told(tmp_path, mentions, reason):
@@ -241,7 +241,7 @@ def test_cmeee_is_one_array_with_inclusive_ends_and_nested_mentions(tmp_path):
     )
     good, unlabelled, number, half = rows(tmp_path, "cmeee", text)
     assert places(good) == [(2, 4, "bod"), (2, 6, "sym")]
-    assert [r for r, _ in good.dropped] == ["offset_mismatch"]
+    assert [r for r, _ in good.dropped] == ["entity_mismatch"]
     assert isinstance(unlabelled, Bad)
     assert isinstance(number, Bad)
     assert isinstance(half, Bad)
@@ -259,7 +259,7 @@ def test_chip(tmp_path):
     assert places(nested) == [(0, 2, "bod"), (0, 4, "sym")]
     assert places(empty) == []
     assert isinstance(unlabelled, Bad)
-    assert [r for r, _ in bad.dropped] == ["bad_offset", "bad_offset", "bad_mention"]
+    assert [r for r, _ in bad.dropped] == ["entity_mismatch", "entity_malformed", "entity_malformed"]
 
 
 def test_spans_ends_are_exclusive(tmp_path):
@@ -269,7 +269,7 @@ def test_spans_ends_are_exclusive(tmp_path):
         tmp_path, "spans", lines({"text": "用于 痛经。", "entity_list": [good, wrong, {"entity": "痛经"}]})
     )
     assert marks(row) == [("痛经", "症状")]
-    assert [r for r, _ in row.dropped] == ["offset_mismatch", "bad_mention"]
+    assert [r for r, _ in row.dropped] == ["entity_mismatch", "entity_malformed"]
 
 
 def test_rait_claims_every_occurrence_in_the_order_of_its_labels(tmp_path):
@@ -287,7 +287,7 @@ def test_boson_inline_marks_nest_and_are_trimmed(tmp_path):
     (row,) = rows(tmp_path, "boson-inline", text)
     assert row.text == "记者 施宇翔 在杭州公安局，}}  {不是}\\n"
     assert marks(row) == [("施宇翔", "person_name"), ("杭州", "location"), ("杭州公安局", "org_name")]
-    assert [r for r, _ in row.dropped] == ["bad_offset"]
+    assert [r for r, _ in row.dropped] == ["entity_malformed"]
 
 
 def test_boson_inline_an_open_mark_is_rejected(tmp_path):
@@ -333,7 +333,7 @@ def test_span_jsonl_needs_an_id_a_text_and_entities(tmp_path):
     )
     assert (found[0].id, found[0].lang, places(found[0])) == ("7", "zh", [(1, 2, "LOC")])
     assert [f.reason for f in found[1:5]] == ["no_id", "bad_lang", "no_text", "no_labels"]
-    assert [r for r, _ in found[5].dropped] == ["offset_mismatch"]
+    assert [r for r, _ in found[5].dropped] == ["entity_mismatch"]
     assert places(found[6]) == [(1, 2, "LOC")]
     assert isinstance(found[7], Bad)
 
@@ -476,3 +476,14 @@ def test_real_unlabelled_file_is_rejected_row_by_row():
     assert len(made) > 1000
     assert {m.reason for m in made if isinstance(m, Reject)} == {"no_labels"}
     assert not any(isinstance(m, Annotation) for m in made)
+
+
+def test_a_line_that_is_no_object_costs_only_itself(tmp_path):
+    row = {"id": "a", "text": "在沪", "entities": []}
+    deep = "[" * 100_000
+    found = rows(
+        tmp_path, "span-jsonl", f"\n{deep}\n" + lines(row) + "\r\n3\nnull\n" + lines({**row, "id": "b"})
+    )
+    assert [getattr(f, "reason", f.where.rpartition(":")[2]) for f in found] == [
+        "bad_json", "3", "bad_json", "bad_json", "7",
+    ]  # fmt: skip

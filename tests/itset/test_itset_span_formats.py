@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sinoner.formats.benchmarks import load_gold
-from sinoner.itset.span_formats import gliner, gliner_json, span_json, span_row, token_ranges
+from sinoner.itset.span_formats import gliner, gliner_json, span_json, token_ranges
 from sinoner.itset.writers import frame
 from sinoner.records import Annotation, Entity, Passage
 from sinoner.text.ground import occurrences
+from sinoner.text.mentions import span_row
 
 
 def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0") -> Annotation:

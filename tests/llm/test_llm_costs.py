@@ -84,7 +84,7 @@ def test_a_model_costs_what_its_name_at_the_endpoint_costs(tmp_path):
 
 
 def test_a_price_file_that_is_not_there_is_a_persons_mistake(tmp_path):
-    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(InputError, match=r"none\.yaml: no such file"):
         booked(llm(prices=str(tmp_path / "none.yaml")))
 
 

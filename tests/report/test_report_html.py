@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from report_page import HOSTILE, SCRIPT, Page, annotation, full, score
 
 from sinoner import measurements
+from sinoner.clip import clip
 from sinoner.records import Annotation, Entity, Passage, Reject
 from sinoner.report import data as shown
 from sinoner.report import highlight, html, labels, plots, svg
-from sinoner.text.clip import clip
 
 
 @pytest.mark.parametrize("word", HOSTILE)

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jsonlines
 import pytest
 from small_runs import DATA, TEXTS, execute, named, recipe, skipped
 
@@ -46,7 +47,7 @@ def test_data_stages_end_to_end(corpus: Path, tmp_path: Path) -> None:
     sharegpt = json.loads((out / "it_set/train.json").read_text(encoding="utf-8"))
     assert len(sharegpt) == len(train)
     assert sharegpt[0]["conversations"][0]["from"] == "human"
-    messages = list(disk.read_rows(out / "it_set/train.messages.jsonl"))
+    messages = list(jsonlines.open(out / "it_set/train.messages.jsonl"))
     assert [m["id"] for m in messages] == [c.id for c in train]
     assert (out / "report.html").stat().st_size > 1000
     assert not list(out.rglob("*.part"))

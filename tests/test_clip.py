@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.text.clip import clip
+from sinoner.clip import clip
 
 
 def test_what_fits_stays_and_the_rest_ends_with_an_ellipsis() -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def clip(said: str, most: int) -> str:
+def clip(text: str, most: int) -> str:
     """Cut a text to ``most`` code points, the last an ellipsis."""
-    return said if len(said) <= most else said[: most - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
