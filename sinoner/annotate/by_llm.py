@@ -7,6 +7,7 @@ and nothing waits for a slow passage. Reading back asks nobody.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from sinoner.llm.ledger import Done, Ledger
 from sinoner.llm.service import Service
 from sinoner.prompts import extract_prompt, guidance_prompt
 from sinoner.records import Annotation, Lang, Passage, Reject
-from sinoner.settings import LlmSettings
 
 # Failures are judged over this many passages.
 LAST = 200
@@ -240,42 +240,43 @@ def annotate_llm(
         yield from reading.rejects
 
 
-def settings_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two runs' settings, a line each; empty when nothing does."""
-    return [
-        f"{name}: {before.get(name)!r} → {now.get(name)!r}"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
-    ]
+LANGS: tuple[Lang, ...] = ("zh", "en")
 
 
-def asked_with(asking: Asking, llm: LlmSettings) -> dict[str, Any]:
-    """The settings that requests depend on, for comparing a run with an earlier one."""
-    from hashlib import sha256
-
-    settings = asking.settings
+def shared_fields(asking: Asking) -> dict[str, Any]:
+    """The settings that every kind of question about a passage depends on."""
+    settings, llm = asking.settings, asking.llm
     fields: dict[str, Any] = {
         "endpoint": asking.identity,
-        "llm.model": llm.model,
-        "llm.more_models": list(llm.more_models),
-        "llm.temperature": llm.temperature,
         "llm.max_tokens": llm.max_tokens,
         "llm.output": llm.output,
         "llm.extra": llm.extra,
         "annotate.types": [t if d in ("", t) else f"{t}: {d}" for t, d in settings.types.items()],
         "annotate.domain": settings.domain,
     }
-    langs: list[Lang] = ["zh", "en"]
-    for lang in langs:
-        names = asking.prompts_used()
-        texts = [(p.id, f"{p.system}\n{p.user}") for p in (extract_prompt(name, lang) for name in names)]
-        fields[f"annotate.prompt ({lang})"] = ", ".join(
-            f"{name} {sha256(text.encode()).hexdigest()[:8]}" for name, text in texts
-        )
+    for lang in LANGS:
         words = guidance_prompt(lang)  # for types, domain and asking again
-        fields[f"guidance ({lang})"] = (
-            f"{words.id} {sha256(words.model_dump_json().encode()).hexdigest()[:8]}"
-        )
-    shown = asking.demonstrations
-    fields["annotate.demonstrations"] = None if shown is None else f"{shown.digest} × {settings.shots}"
+        fields[f"guidance ({lang})"] = f"{words.id} {short_hash(words.model_dump_json())}"
+    return fields
+
+
+def short_hash(text: str) -> str:
+    """Eight characters that change with a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def asked_with(asking: Asking) -> dict[str, Any]:
+    """The settings that the questions of a run depend on, for comparing it with an earlier one."""
+    llm, shown = asking.llm, asking.demonstrations
+    fields = {
+        "llm.model": llm.model,
+        "llm.more_models": list(llm.more_models),
+        "llm.temperature": llm.temperature,
+        **shared_fields(asking),
+        "annotate.demonstrations": None if shown is None else f"{shown.digest} × {asking.settings.shots}",
+    }
+    for lang in LANGS:
+        prompts = [extract_prompt(name, lang) for name in asking.prompts_used()]
+        texts = [(prompt.id, f"{prompt.system}\n{prompt.user}") for prompt in prompts]
+        fields[f"annotate.prompt ({lang})"] = ", ".join(f"{name} {short_hash(text)}" for name, text in texts)
     return fields

@@ -100,7 +100,7 @@ def estimate(recipe: Recipe, latency: float | None, answer_tokens: int | None) -
         asking = asking_of(recipe)
         asking = asking if ledger is None else known_outputs(asking, ledger)
         count, answered, requests, sample = _gone_through(_passages(recipe), asking, ledger, recipe.seed)
-        typical = ledger.typical() if ledger is not None else None
+        typical = ledger.typical("annotate") if ledger is not None else None
     if not sample:
         raise InputError(
             "no passage to annotate: the corpus is empty, or all of it brings its own annotations"

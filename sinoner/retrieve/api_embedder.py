@@ -19,7 +19,7 @@ from sinoner.llm.embeddings import embedding_request, read_embeddings, texts_of
 from sinoner.llm.endpoints import Lane, Words, lanes
 from sinoner.llm.failures import RETRY, CallError, Kind
 from sinoner.llm.ledger import Ledger
-from sinoner.llm.request import Heard, Request, make_request
+from sinoner.llm.request import Heard, Request
 from sinoner.llm.service import Service
 from sinoner.records import Lang
 from sinoner.retrieve.embedder import Encoded
@@ -149,11 +149,12 @@ class ApiEmbedder:
         """Where the vectors of all texts are that this model at this endpoint has ever answered."""
         if self._places is None:
             self._places = {}
-            for key, body in self._ledger.bodies(self._model):
-                if texts := texts_of(body):
-                    asked = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
-                    if make_request(asked, self._endpoint).key == key:  # not of another endpoint
-                        self._note(key, texts)
+            for key, body in self._ledger.answered("embed", self._model):
+                texts = texts_of(body)
+                if (
+                    embedding_request(self._model, texts, self._endpoint).key == key
+                ):  # not of another endpoint
+                    self._note(key, texts)
         return self._places
 
     def _note(self, key: str, texts: Sequence[str]) -> None:

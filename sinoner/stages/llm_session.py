@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinoner.errors import InputError
+from sinoner.run.layout import LEDGER
 from sinoner.run.screen import At
 from sinoner.run.stage import Run
 from sinoner.run.tally import Tally
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sinoner.llm.client import Client
     from sinoner.llm.ledger import Ledger
     from sinoner.llm.meter import Meter
+    from sinoner.llm.request import RequestKind
     from sinoner.llm.service import Service
 
 T = TypeVar("T")
@@ -147,6 +149,40 @@ def llm_identity(recipe: Recipe, kept: set[str]) -> dict[str, Any]:
             recipe.llm.endpoints[0].base_url if recipe.llm.endpoints else recipe.llm.base_url
         )
     return settings
+
+
+def same_questions(run: Run, ledger: Ledger, kind: RequestKind, fields: dict[str, Any]) -> None:
+    """Refuse to ask everything again because a setting changed unnoticed; else note the settings.
+
+    Args:
+        run: its options say whether to ask under new settings, or not at all.
+        ledger: of the run folder.
+        kind: of the requests.
+        fields: the settings that requests of this kind depend on.
+
+    Raises:
+        InputError: the answers in the ledger were given under other settings, each of which is listed.
+    """
+    earlier = ledger.runs(kind)
+    if fields in earlier:
+        return
+    if earlier and any(ledger.usage(kind)) and not run.options.new_run:
+        before = earlier[-1]
+        lines = "\n".join(
+            f"  {name}: {before.get(name)!r} → {fields.get(name)!r}"
+            for name in dict.fromkeys([*before, *fields])
+            if before.get(name) != fields.get(name)
+        )
+        moved = ""
+        if before.get("endpoint") != fields["endpoint"]:
+            moved = f"; if only the address changed, add llm.name={before.get('endpoint')}"
+        what = "verdicts" if kind == "verify" else "answers"
+        raise InputError(
+            f"{run.folder / LEDGER}: its {ledger.usage(kind)[0]} {what} were given under other settings:\n{lines}\n"
+            f"go back to those, or ask again with --new-run (the old {what} stay in the ledger){moved}"
+        )
+    if not run.options.reparse:
+        ledger.add_run(kind, fields)
 
 
 def tell_usage(ledger: Ledger, tally: Tally) -> None:

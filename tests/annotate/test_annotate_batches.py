@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asking import ENVIRON, Annotating, command, end, held, numbered, passage
+from asking import ENVIRON, Annotating, attempts, command, end, held, numbered, passage
 from chat_server import ChatServer
 from fault_server import FaultServer
 
@@ -311,7 +311,7 @@ def test_lines_that_come_twice_and_in_any_order_are_joined_by_key_and_paid_once(
     assert list(dict.fromkeys(keys)) != inputs(server)[0]  # in another order
     assert [[e.surface for e in a.entities] for a in out] == [["王明", f"第{n}街"] for n in range(40)]
     with Ledger(work.path) as ledger:
-        assert ledger.attempts() == 40
+        assert attempts(ledger) == 40
         assert ledger.usage() == (40, server.stats()["prompt_tokens"], server.stats()["completion_tokens"])
 
 
@@ -417,7 +417,7 @@ def test_a_kill_between_two_commits_of_one_batch_takes_and_counts_nothing_twice(
     assert work.account.budget.reserved_tokens == 0
     with Ledger(work.path) as ledger:
         assert sum(ledger.usage()[1:]) == used
-        assert ledger.attempts() == 10
+        assert attempts(ledger) == 10
 
 
 def first_only(items):

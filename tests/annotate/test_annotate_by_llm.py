@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from asking import CANARY, Annotating, files, held, numbered, passage
+from asking import CANARY, Annotating, attempts, files, held, numbered, passage
 from chat_server import (
     ChatServer,
     Reply,
@@ -227,7 +227,7 @@ def test_an_unreadable_answer_is_asked_for_again_when_that_is_wanted(tmp_path):
         assert work.run([passage()], retry=["unparsed"])[0].entities == FOUND
         assert len(server.requests) == 3
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert ledger.attempts() == 3  # what was paid for stays
+        assert attempts(ledger) == 3  # what was paid for stays
 
 
 def test_an_error_that_passes_is_no_reject(tmp_path):

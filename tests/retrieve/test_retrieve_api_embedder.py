@@ -391,8 +391,8 @@ def test_a_budget_of_tokens_counts_what_was_spent_before(tmp_path: Path, server:
     spent = server.stats()["prompt_tokens"]
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.usage() == (1, spent, 0)
-        assert ledger.typical() is None
-        assert ledger.passages() == 0
+        assert ledger.typical("annotate") is None
+        assert ledger.usage("annotate") == (0, 0, 0)
     work = Embedding(tmp_path, server.url, llm={"concurrency": 1}, annotate={"max_tokens": spent + 600})
     with pytest.raises(StoppedError, match="the budget is used up") as stopped:
         work.encode(TEXTS)
@@ -600,7 +600,3 @@ def test_the_texts_of_a_request_are_found_in_its_body(texts: list[str]) -> None:
     assert request.max_tokens == 0
     raw = json.dumps({"data": vectors_for(tuple(texts), "base64", None), "usage": {"prompt_tokens": 5}})
     assert request.reply(raw).prompt_tokens == 5
-
-
-def test_a_chat_has_no_texts() -> None:
-    assert texts_of('{"messages":[{"content":"\\"input\\":"}],"model":"m"}') == ()
