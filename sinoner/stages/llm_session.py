@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinoner.errors import InputError
@@ -71,10 +68,13 @@ class Collecting:
         meter = Meter(
             total=self.total, cost=spending.spent, before=spending.spent, currency=spending.costs.currency
         )
-        stop: list[Callable[[], None]] = []
-        service = Service(found, ledger, spending, meter, self._teller(meter), stop.append)
+        interrupts = self.run.screen.interrupts
+        service = Service(
+            found, ledger, spending, meter, self._teller(meter), lambda: interrupts.requested, recipe.seed
+        )
+        stopping = f"{self.stage}: stopping; waiting for the requests in flight (once more: stop at once)"
         try:
-            with self._graceful(lambda: [ask() for ask in stop[-1:]]):
+            with interrupts.heeded(lambda: say(stopping)):
                 return ask(service)
         finally:
             cost = f", {format_money(meter.cost, meter.currency)} so far" if meter.currency else ""
@@ -91,27 +91,6 @@ class Collecting:
             self.at(self.total, meter.line(), meter.ended)
 
         return tell
-
-    @contextlib.contextmanager
-    def _graceful(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Ctrl-C and SIGTERM let the requests in flight arrive; the second time nothing is waited for."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def interrupt(signum: int, frame: FrameType | None) -> None:
-            if not stop():
-                raise KeyboardInterrupt
-            self.run.screen.say(
-                f"{self.stage}: stopping; waiting for the requests in flight (once more: stop at once)"
-            )
-
-        before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -254,7 +254,10 @@ def test_what_fails_in_every_batch_fails_for_good_and_the_rest_is_done(fault, ki
 def test_too_many_failures_stop_the_run(server, tmp_path):
     server.configure(faults={"content_filter_zh": 1.0}, fault_attempts=0)
     work = InBatches(server.url, tmp_path, max_failure_rate=0.1)
-    with pytest.raises(StoppedError, match=r"30 of 30 passages failed, more than --max-failure-rate 0\.1"):
+    with pytest.raises(
+        StoppedError,
+        match=r"30 of the last 30 passages failed \(30 content_filter\), more than --max-failure-rate 0\.1",
+    ):
         work.collect(numbered(30))
     assert len(work.run(numbered(30))) == 30  # failures of an earlier run do not count again
 

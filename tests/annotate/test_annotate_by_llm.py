@@ -476,9 +476,9 @@ work = Annotating(sys.argv[1], Path(sys.argv[2]), concurrency=2)
 with Ledger(work.path) as ledger:
     from asking import ENVIRON
     found = clients(work.llm, ENVIRON)
-    stop = []
-    service = Service(found, ledger, account(work.settings, work.llm, found, []), Meter(), on_start=stop.append)
-    signal.signal(signal.SIGINT, lambda *_: stop[-1]())
+    asked = []
+    service = Service(found, ledger, account(work.settings, work.llm, found, []), Meter(), stopped=lambda: bool(asked))
+    signal.signal(signal.SIGINT, lambda *_: asked.append(True))
     try:
         collect(numbered(60), work.asked(), service)
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from sinoner.errors import EndpointError, StoppedError
 from sinoner.llm.budget import Budget
 from sinoner.llm.client import Answer
 from sinoner.llm.costs import Account, Costs
-from sinoner.llm.dispatch import Dispatcher, Hooks
+from sinoner.llm.drive import driving
 from sinoner.llm.endpoints import Lane
 from sinoner.llm.failures import CallError
 from sinoner.llm.ledger import Ledger
@@ -29,6 +30,7 @@ from sinoner.llm.limiter import Limiter, Rates
 from sinoner.llm.meter import Meter
 from sinoner.llm.pricing import load_prices
 from sinoner.llm.request import make_request
+from sinoner.llm.service import Service
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.settings import LlmSettings
 
@@ -545,25 +547,19 @@ class Work:
             yield name, self.question(name)
 
     def run(self, names: Iterable[str], during=None) -> dict[str, Any]:
-        def done(name, heard, asked):
-            self.ended[name] = heard
-            self.told += 1
-
         async def go(ledger):
-            dispatcher = Dispatcher(
-                [Lane(s, self.limiter(), Rates(None, None)) for s in (self.stub, *self.also)],  # type: ignore[arg-type]
-                ledger,
-                self.llm,
-                Hooks(done, lambda: None),
-                Account(Costs(load_prices()), Budget(None, None), Decimal(0)),
-                Meter(),
-            )
-            helper = asyncio.ensure_future(during(dispatcher)) if during else None
-            try:
-                await dispatcher.run(self.tasks(names))
-            finally:
-                if helper:
-                    await helper
+            account = Account(Costs(load_prices()), Budget(None, None), Decimal(0))
+            lanes = [Lane(s, self.limiter(), Rates(None, None)) for s in (self.stub, *self.also)]  # type: ignore[arg-type]
+            self.lanes = lanes
+            async with driving(Service([], ledger, account, Meter()), self.llm, lanes) as dispatcher:
+                helper = asyncio.ensure_future(during(dispatcher)) if during else None
+                try:
+                    async for ended in dispatcher.results(self.tasks(names)):
+                        self.ended[ended.owner] = ended.result
+                        self.told += 1
+                finally:
+                    if helper:
+                        await helper
 
         with Ledger(self.path) as ledger:
             asyncio.run(go(ledger))
@@ -628,13 +624,12 @@ def test_asking_it_to_stop_waits_for_what_is_in_flight(tmp_path):
         assert ledger.recover() == 0
 
 
-def test_asking_twice_waits_for_nothing_and_forgets_nothing(tmp_path):
+def test_an_interrupt_that_nobody_heeds_waits_for_nothing_and_forgets_nothing(tmp_path):
     work = Work(tmp_path, Stub(lambda name, before: GOOD, wait=30), fixed=4)
 
     async def stop(dispatcher):
         await asyncio.sleep(0.1)
-        dispatcher.stop(KeyboardInterrupt())
-        dispatcher.stop(KeyboardInterrupt())
+        signal.raise_signal(signal.SIGINT)
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -642,6 +637,7 @@ def test_asking_twice_waits_for_nothing_and_forgets_nothing(tmp_path):
     assert time.monotonic() - began < 3
     with Ledger(work.path) as ledger:
         assert ledger.recover() == 4  # they may be paid
+    assert work.lanes[0].limiter.in_flight == 0  # and the endpoint can be used again
 
 
 def test_a_bug_in_a_task_ends_the_run_as_it_is(tmp_path):
