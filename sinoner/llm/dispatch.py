@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sinoner.errors import StoppedError
-from sinoner.llm.attempt import Attempt, answered
-from sinoner.llm.endpoints import Job, Lane, Sent, Task, Words, choose, failure_of, given_up, unusable
+from sinoner.llm.attempt import Attempt, answered, failed
+from sinoner.llm.endpoints import Job, Lane, Sent, Task, Words, choose, given_up, unusable
 from sinoner.llm.failures import RETRY, STOP, CallError, Kind
 from sinoner.llm.ledger import Done
 from sinoner.llm.request import Heard, Request
@@ -240,11 +240,11 @@ class Dispatcher:
             raw = answer.raw
             lane.rates.learn(answer.headers, time.monotonic())
             reply = job.request.reply(raw)
-            seconds = time.monotonic() - ticket.sent
-            attempt = answered(reply, lane.client.endpoint, seconds, bound=job.request.bound)
-            self._arrived.append((sent, attempt, None))
+            attempt = answered(reply, lane.client.endpoint, time.monotonic() - ticket.sent)
+            self._arrived.append((sent, attempt.bounded(job.request.bound), None))
         except CallError as error:
-            self._arrived.append((sent, failure_of(sent, error, raw), error))
+            attempt = failed(error, lane.client.endpoint, time.monotonic() - ticket.sent, raw)
+            self._arrived.append((sent, attempt.bounded(job.request.bound), error))
         except Exception as bug:  # a task of its own would swallow it
             self.stop(bug)
 
@@ -275,7 +275,7 @@ class Dispatcher:
 
     def _settle(self, sent: Sent, attempt: Attempt, error: CallError | None, retry: bool, now: float) -> None:
         """Book a committed attempt and let its task go on."""
-        job, lane, _, reserved = sent
+        job, lane, ticket, reserved = sent
         prompt, completion, cached = attempt.tokens
         cost = self._account.cost(lane.client, job.request.model, prompt, completion, cached)
         used = (cost, prompt + completion)
@@ -283,7 +283,7 @@ class Dispatcher:
         self._meter.tokens += prompt + completion if attempt.measured else 0
         self._meter.cost += used[0]
         if error is None:
-            lane.limiter.succeeded(now)
+            lane.limiter.succeeded(ticket, now)
             lane.misses = 0
             self._ever = True
             self._trouble = None
@@ -299,7 +299,7 @@ class Dispatcher:
         job, lane, ticket, _ = sent
         kind: Kind = error.kind
         if kind not in RETRY and kind not in STOP:  # about this passage only
-            lane.limiter.succeeded(now)
+            lane.limiter.succeeded(ticket, now)
             self._trouble = None
             return False
         if self._trouble is None:

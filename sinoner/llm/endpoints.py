@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sinoner.errors import EndpointError, StoppedError
-from sinoner.llm.attempt import Attempt
 from sinoner.llm.client import Client
 from sinoner.llm.failures import CallError
 from sinoner.llm.limiter import Limiter, Rates, Ticket
@@ -117,29 +115,6 @@ def choose(lanes: Sequence[Lane], job: Job, tokens: float, now: float) -> Lane |
         serving = alive or serving
     free = [x for x in serving if x.limiter.free(now) and x.rates.wait(tokens, now) <= 0]
     return min(free, key=lambda x: x.limiter.load, default=None)
-
-
-def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
-    """The attempt of a failure. What the endpoint may have worked for counts as paid in full.
-
-    Args:
-        sent: what was asked, where and when.
-        error: what went wrong.
-        raw: the body of an answer with status 200 that could not be read.
-    """
-    # Without a status there was no answer at all, or one with status 200 that could not be read.
-    maybe_paid = error.kind == "timeout" or (error.kind == "transient" and error.status is None)
-    prompt, completion = sent.job.request.bound if maybe_paid else (0, 0)
-    return Attempt(
-        endpoint=sent.lane.client.endpoint,
-        seconds=time.monotonic() - sent.ticket.sent,
-        status=200 if raw is not None else error.status,
-        error=error.kind,
-        detail=error.detail,
-        raw=raw if raw is not None else error.raw,
-        tokens=(prompt, completion, 0),
-        measured=not maybe_paid,
-    )
 
 
 def unusable(lane: Lane, error: CallError, model: str | None, words: Words) -> EndpointError:

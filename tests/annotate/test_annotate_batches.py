@@ -51,7 +51,7 @@ class InBatches(Annotating):
     def __init__(self, url: str, folder: Path, **settings: object) -> None:
         super().__init__(url, folder, **{"batch_poll": 0.1, "name": "x", **settings})
 
-    def collect(self, passages, retry=(), tell=lambda: None) -> Asking:
+    def collect(self, passages, retry=(), tell=lambda: None, stopped=lambda: False) -> Asking:
         passages = passages if callable(passages) else list(passages)
         self.rounds = 0
 
@@ -64,7 +64,7 @@ class InBatches(Annotating):
             found = clients(self.llm, ENVIRON)
             self.meter = Meter()
             self.account = account(self.settings, self.llm, found, ledger.spent())
-            service = Service(found, ledger, self.account, self.meter, tell)
+            service = Service(found, ledger, self.account, self.meter, tell, stopped)
             self.asking = collect_in_batches(
                 again, self.asked(), service, self.path.parent / "batches", retry
             )
@@ -489,6 +489,43 @@ def test_what_is_on_its_way_counts_against_the_budget_of_the_next_process(server
     assert stats["repeated"] == 0
 
 
+def test_answers_that_do_not_tell_their_cost_count_as_the_most_they_can_have_been(server, tmp_path):
+    server.configure(no_usage=True)
+    work = InBatches(server.url, tmp_path, answer_tokens=100)
+    work.run(numbered(10))
+    with Ledger(work.path) as ledger:
+        bodies = [row[0] for row in ledger.connection.execute("SELECT body FROM requests")]
+        (spent,) = ledger.spent()
+    most = sum(len(body.encode()) + 64 + 100 for body in bodies)
+    assert (spent.measured, spent.attempts, spent.prompt_tokens + spent.completion_tokens) == (
+        False,
+        10,
+        most,
+    )
+    assert work.account.budget.spent_tokens == most
+    assert work.account.budget.reserved_tokens == 0
+
+
+def test_a_request_to_stop_is_heard_while_batches_are_submitted(server, tmp_path):
+    asked: list[bool] = []
+
+    def passages():
+        for n, one in enumerate(numbered(40)):
+            if n == 25:
+                asked.append(True)
+            yield one
+
+    work = InBatches(server.url, tmp_path, batch_requests=10)
+    with pytest.raises(KeyboardInterrupt):
+        work.collect(passages, stopped=lambda: bool(asked))
+    assert len(batches(server)) == 2  # the third was not complete
+    out = work.run(numbered(40))
+    assert len(out) == 40
+    assert len(batches(server)) == 4
+    assert (server.stats()["paid"], server.stats()["repeated"]) == (40, 0)
+    assert leftovers(tmp_path) == []
+
+
 # --- from the command line -------------------------------------------------------------------------------------
 
 
@@ -577,6 +614,22 @@ def test_a_signal_while_waiting_leaves_the_batch_on_its_way(number, server, tmp_
     assert code == 0, complaints
     assert len(batches(server)) == 1
     assert server.stats()["paid"] == 30
+
+
+def test_a_signal_while_submitting_ends_the_run_soon_and_it_goes_on(server, tmp_path):
+    more = ("annotate.batch_requests=2",)
+    process = start(server, tmp_path, *more, count=600)
+    wait_for(process, lambda: len(state(tmp_path)) >= 5)
+    process.send_signal(signal.SIGINT)
+    code, complaints = end(process)
+    assert code == 75, complaints
+    assert "Traceback" not in complaints
+    sent = len(batches(server))
+    assert 4 <= sent < 100
+    code, complaints = end(start(server, tmp_path, "annotate.batch_requests=2000", count=600))
+    assert code == 0, complaints
+    assert len(batches(server)) == sent + 1
+    assert (server.stats()["paid"], server.stats()["repeated"]) == (600, 0)
 
 
 def test_no_batch_mode_is_said_on_one_line_with_exit_2(tmp_path):
