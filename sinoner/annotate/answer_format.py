@@ -54,15 +54,15 @@ async def with_outputs(asking: Asking, service: Service) -> Asking:
     return replace(asking, outputs=outputs)
 
 
-def known_outputs(asking: Asking, ledger: Ledger) -> Asking:
-    """The answer formats as settings and ledger have them, without asking."""
+def known_outputs(asking: Asking, ledger: Ledger | None) -> Asking:
+    """The answer formats as the settings and the ledger, if there is one, have them, without asking."""
     outputs: dict[str, Output] = {}
     for model in _models(asking):
         if asking.llm.output != "auto":
             outputs[model] = asking.llm.output
         elif asking.settings.prompt != "extract":  # a prompt of the person's own is answered in text
             outputs[model] = "text"
-        else:
+        elif ledger is not None:
             kept = ledger.format(asking.identity, model)
             if kept in _DEMANDING:
                 outputs[model] = kept
