@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sinoner import disk
+from sinoner.commands.estimate_costs import ModelCost, Share, model_costs, totals
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.run.layout import HUMAN, LEDGER, PASSAGES
@@ -26,7 +27,6 @@ from sinoner.stages.verify import asking_of as judge_asking
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking, Output
-    from sinoner.llm.client import Client
     from sinoner.llm.ledger import Ledger
     from sinoner.llm.pricing import Currency
 
@@ -40,22 +40,6 @@ _CONCURRENCY = 64
 _ENTITY, _VERDICT = 10, 16
 # Tokens of a message's frame and of the answer's beginning, as OpenAI's cookbook counts them.
 _MESSAGE, _BEGINNING = 4, 3
-
-
-@dataclass(frozen=True)
-class ModelCost:
-    """The cost with one model of the price table, in its currency; ``batch`` = in batch mode.
-
-    A model that is ``chosen`` has the cost of its own requests, any other that of all requests.
-    """
-
-    model: str
-    provider: str
-    currency: Currency
-    online: Decimal
-    batch: Decimal | None
-    as_of: str
-    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -95,21 +79,6 @@ class Estimate:
     totals: dict[Currency, Decimal]
 
 
-@dataclass
-class _Share:
-    """Requests of one model, and their prompt and answer tokens."""
-
-    requests: float = 0.0
-    prompt: float = 0.0
-    answer: float = 0.0
-
-    def add(self, requests: int, prompt: float, answer: float) -> None:
-        """Count further requests with so many tokens each."""
-        self.requests += requests
-        self.prompt += requests * prompt
-        self.answer += requests * answer
-
-
 def estimate(recipe: Recipe, latency: float | None, answer_tokens: int | None) -> Estimate:
     """Estimate the stage annotate of a recipe.
 
@@ -127,63 +96,91 @@ def estimate(recipe: Recipe, latency: float | None, answer_tokens: int | None) -
     llm = _without_keys(recipe.llm)
     recipe = recipe.model_copy(update={"llm": llm})
     found = clients(llm, {**os.environ, llm.api_key_env: "-"})
-    with _ledger(recipe) as ledger:
-        asking = _with_formats(asking_of(recipe), ledger)
-        count, answered, missing, sample = _gone_through(_passages(recipe), asking, ledger, recipe.seed)
-        typical = ledger.typical("annotate") if ledger is not None else None
-        verdicts = ledger.typical("verify") if ledger is not None else None
-        judged = ledger.usage("verify")[0] if ledger is not None else 0
-    if not sample:
-        raise InputError(
-            "no passage to annotate: the corpus is empty, or all of it brings its own annotations"
-            " (annotate.keep_human=false labels it all the same)"
-        )
+    asking, seen = _look(recipe)
     till = counter(recipe.corpus.tokenizer)
 
     def tokens(text: str) -> int:
         return till(text, 10**9) or 0
 
-    guess = _ANSWER_SHARE * sum(tokens(p.text) for p in sample) / len(sample)
-    answer = float(answer_tokens or (typical[0] if typical else guess))
-    shares = {model: _Share() for model in missing}
-    prompts = {model: _prompt(sample, asking, model, tokens) for model in missing}
-    for model, requests in missing.items():
+    guess = _ANSWER_SHARE * sum(tokens(p.text) for p in seen.sample) / len(seen.sample)
+    answer = float(answer_tokens or (seen.typical[0] if seen.typical else guess))
+    shares = {model: Share() for model in seen.missing}
+    prompts = {model: _prompt(seen.sample, asking, model, tokens) for model in seen.missing}
+    for model, requests in seen.missing.items():
         shares[model].add(requests, prompts[model], answer)
-    requests = sum(missing.values())
+    requests = sum(seen.missing.values())
     asked = sum(share.prompt for share in shares.values())
     to_judge, judge_tokens = 0, (0.0, 0.0)
     if recipe.filter.verify:
         judge = _with_formats(judge_asking(recipe), None)
-        to_judge = max(0, count - judged)
+        to_judge = max(0, seen.passages - seen.judged)
         # The question lists the entities that the annotator's answer names.
         judge_tokens = (
-            _judge_prompt(sample, judge, tokens) + answer,
-            verdicts[0] if verdicts else answer / _ENTITY * _VERDICT,
+            _judge_prompt(seen.sample, judge, tokens) + answer,
+            seen.verdicts[0] if seen.verdicts else answer / _ENTITY * _VERDICT,
         )
-        shares.setdefault(judge.llm.model or "", _Share()).add(to_judge, *judge_tokens)
-    latency = latency or (typical[1] if typical else _LATENCY)
+        shares.setdefault(judge.llm.model or "", Share()).add(to_judge, *judge_tokens)
+    latency = latency or (seen.typical[1] if seen.typical else _LATENCY)
     concurrency = llm.concurrency or _CONCURRENCY
     seconds, limit = _time(llm, shares.values(), latency, concurrency)
-    costs = tuple(_costs(llm, found, shares))
+    costs = tuple(model_costs(llm, found, shares))
     return Estimate(
-        passages=count,
-        answered=answered,
+        passages=seen.passages,
+        answered=seen.answered,
         requests=requests,
         prompt_tokens=round(asked / requests if requests else prompts[llm.model or ""], 1),
         answer_tokens=round(answer, 1),
         judge_requests=to_judge,
         judge_tokens=(round(judge_tokens[0], 1), round(judge_tokens[1], 1)),
-        measured=typical is not None,
+        measured=seen.typical is not None,
         latency=round(latency, 2),
         concurrency=concurrency,
         seconds=round(seconds, 1),
         limit=limit,
         costs=costs,
-        totals={
-            currency: sum((c.online for c in costs if c.chosen and c.currency == currency), Decimal(0))
-            for currency in sorted({c.currency for c in costs if c.chosen})
-        },
+        totals=totals(costs),
     )
+
+
+class _Seen(NamedTuple):
+    """What corpus and ledger say.
+
+    Attributes:
+        passages: how many there are.
+        answered: those of them that need no request.
+        missing: requests per model.
+        sample: some passages.
+        typical: mean tokens and seconds of an answer of the annotator.
+        verdicts: the same of the judge.
+        judged: answers of the judge.
+    """
+
+    passages: int
+    answered: int
+    missing: dict[str, int]
+    sample: list[Passage]
+    typical: tuple[float, float] | None = None
+    verdicts: tuple[float, float] | None = None
+    judged: int = 0
+
+
+def _look(recipe: Recipe) -> tuple[Asking, _Seen]:
+    """The questions of a recipe, and how many of them are left."""
+    with _ledger(recipe) as ledger:
+        asking = _with_formats(asking_of(recipe), ledger)
+        seen = _Seen(*_gone_through(_passages(recipe), asking, ledger, recipe.seed))
+        if ledger is not None:
+            seen = seen._replace(
+                typical=ledger.typical("annotate"),
+                verdicts=ledger.typical("verify"),
+                judged=ledger.usage("verify")[0],
+            )
+    if not seen.sample:
+        raise InputError(
+            "no passage to annotate: the corpus is empty, or all of it brings its own annotations"
+            " (annotate.keep_human=false labels it all the same)"
+        )
+    return asking, seen
 
 
 def _with_formats(asking: Asking, ledger: Ledger | None) -> Asking:
@@ -216,7 +213,7 @@ def _judge_prompt(sample: Sequence[Passage], judge: Asking, tokens: Callable[[st
     return sum(asked) / len(asked) + _BEGINNING
 
 
-def _time(llm: LlmSettings, shares: Iterable[_Share], latency: float, concurrency: int) -> tuple[float, str]:
+def _time(llm: LlmSettings, shares: Iterable[Share], latency: float, concurrency: int) -> tuple[float, str]:
     """Seconds that the requests take, and what they depend on: the requests in flight, or a pace per minute."""
     requests = tokens = 0.0
     for share in shares:
@@ -311,39 +308,3 @@ def _gone_through(
         elif (place := draw.randrange(count)) < SAMPLE:
             sample[place] = passage
     return count, answered, missing, sample
-
-
-def _costs(llm: LlmSettings, found: Sequence[Client], shares: Mapping[str, _Share]) -> Iterator[ModelCost]:
-    """The chosen models first, if they have a price; then the table from cheap to dear, by currency."""
-    from pathlib import Path
-
-    from sinoner.llm.pricing import load_prices
-
-    table = load_prices(Path(llm.prices).expanduser() if llm.prices else None)
-    own: dict[int, _Share] = {}
-    for model, share in shares.items():
-        # Endpoints that serve the same model share its requests; each price has its part of them.
-        prices = [table.find(c.name_of(model), c.endpoint) for c in found if c.serves(model)]
-        for price in prices:
-            mine = own.setdefault(id(price), _Share())
-            mine.prompt += share.prompt / len(prices)
-            mine.answer += share.answer / len(prices)
-    every = _Share(0, sum(x.prompt for x in shares.values()), sum(x.answer for x in shares.values()))
-    rows = []
-    for price in table.all():
-        if price.embeds:
-            continue
-        share = own.get(id(price), every)
-        totals = round(share.prompt), round(share.answer)
-        rows.append(
-            ModelCost(
-                model=price.model,
-                provider=price.provider,
-                currency=price.currency,
-                online=price.cost(*totals),
-                batch=price.cost(*totals, batch=True) if price.batch != 1 else None,
-                as_of=str(price.as_of or ""),
-                chosen=id(price) in own,
-            )
-        )
-    yield from sorted(rows, key=lambda r: (not r.chosen, r.currency, r.online, r.model))
