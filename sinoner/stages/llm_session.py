@@ -75,7 +75,10 @@ class Collecting:
         stopping = f"{self.stage}: stopping; waiting for the requests in flight (once more: stop at once)"
         try:
             with interrupts.heeded(lambda: say(stopping)):
-                return ask(service)
+                result = ask(service)
+            if interrupts.requested:  # in the last moment, when all was answered
+                raise KeyboardInterrupt
+            return result
         finally:
             cost = f", {format_money(meter.cost, meter.currency)} so far" if meter.currency else ""
             again = f"; {self.failed_again}" if meter.failed else ""

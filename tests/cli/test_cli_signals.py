@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from rich.console import Console
 from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.cli.invocation import plain_errors
+from sinoner.errors import StoppedError
 from sinoner.run import sequence as runs
 from sinoner.run.interrupts import Interrupts
 from sinoner.run.screen import Screen
@@ -111,3 +113,33 @@ class Watched(Interrupts):
 def _levels() -> dict[str, int]:
     names = ["", "asyncio", "aiohttp.client", "openai", "sinoner"]
     return {name: logging.getLogger(name).level for name in names}
+
+
+class Late(Interrupts):
+    """Asks to stop when the last answer is there and nothing looks any more."""
+
+    @contextlib.contextmanager
+    def heeded(self, noticed):
+        with super().heeded(noticed):
+            yield
+            self.request()
+
+
+def test_a_request_in_the_last_moment_stops_before_anything_is_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-stand-in")
+    source = tmp_path / "corpus.jsonl"
+    disk.write_rows(source, [{"id": p.id, "text": p.text} for p in numbered(5)])
+    with ChatServer(default=answer("[]")) as server:
+        tree = {
+            "corpus": {"sources": str(source)},
+            "llm": {"base_url": server.url, "model": "m", "output": "text"},
+            "out": str(tmp_path / "run"),
+        }
+        screen = Screen(quiet=True, interrupts=Late())
+        with pytest.raises(StoppedError, match="The same command goes on from there"):
+            runs.execute(recipes.build(tree, ()), ("chunk", "annotate"), screen, summary=False)
+        assert not (tmp_path / "run" / "annotations.jsonl").exists()
+        runs.execute(recipes.build(tree, ()), ("chunk", "annotate"), Screen(quiet=True), summary=False)
+        assert len(server.requests) == 5
+    assert (tmp_path / "run" / "annotations.jsonl").exists()
