@@ -1,6 +1,6 @@
 """Collecting answers in batches: rounds of submitting what is missing and waiting for it.
 
-The questions and the ledger are those of ``engine``; only the way to the endpoint differs, so the same answers give the
+The questions and the ledger are those of ``by_llm``; only the way to the endpoint differs, so the same answers give the
 same annotations. A further round asks again what expired, and asks what the first answers made necessary.
 """
 

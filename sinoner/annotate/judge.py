@@ -1,6 +1,6 @@
 """A second opinion: a model is asked, passage by passage, whether each entity is right, wrong, or of a better type.
 
-The questions go the way of ``engine``: collected into the ledger first, read back afterwards. An entity is dropped or
+The questions go the way of ``by_llm``: collected into the ledger first, read back afterwards. An entity is dropped or
 renamed only because the model said so in an answer that could be read.
 """
 
