@@ -121,6 +121,11 @@ def held(folder: Path) -> int:
         return ledger.usage()[0]
 
 
+def attempts(ledger: Ledger) -> int:
+    """How many attempts were ever made."""
+    return int(ledger.connection.execute("SELECT COUNT(*) FROM attempts").fetchone()[0])
+
+
 def files(folder: Path) -> bytes:
     """All bytes of the ledger, its journal included."""
     return b"".join(p.read_bytes() for p in sorted(folder.glob("ledger.sqlite*")))

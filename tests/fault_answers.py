@@ -59,6 +59,7 @@ class Options:
     batch_duplicate: bool = False  # every third line comes twice
     drop_after_create: bool = False  # once: the batch is made, the answer is lost
     drop_after_upload: bool = False
+    no_usage: bool = False  # answers do not say what they cost
     embeds_floats: bool = False  # encoding_format is not known: vectors come as lists of numbers
     embeds_most: int = 0  # texts that one request for vectors may have; 0: any number
 
@@ -112,6 +113,7 @@ PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center>
 ERRORS: dict[str, tuple[Reply, ...]] = {  # of several, the passage decides
     "http_500": (error(500, "The server had an error while processing your request.", None, "server_error"),),
     "http_502": (Reply(502, PAGE.format("502 Bad Gateway").encode(), "text/html"),),
+    "http_504": (Reply(504, PAGE.format("504 Gateway Time-out").encode(), "text/html"),),
     "http_503": (error(503, "The engine is currently overloaded.", "overloaded", "server_error"),),
     "rate_limit": (error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests"),),
     "rate_limit_zh": (

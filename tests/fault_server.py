@@ -243,6 +243,8 @@ class Server:
             content, finish, healthy = content[: asked.limit], "length", False
         usage = asked.characters, max(1, len(content))
         tree = completion(content, finish, usage, asked.model, self.counts["paid"], int(time.time()))
+        if self.options.no_usage:
+            del tree["usage"]
         if fault == "echo_key":
             tree["debug"] = {"authorization": auth}
         return Reply(200, _json(tree), usage=usage, healthy=healthy)
@@ -411,11 +413,12 @@ def main() -> None:
 class FaultServer:
     """The server in a process of its own between ``__enter__`` and ``__exit__``; ``url`` is its base URL."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, port: int = 0, **options: Any) -> None:
         self.options = dataclasses.asdict(Options(**options))
+        self.port = port
 
     def __enter__(self) -> FaultServer:
-        command = [sys.executable, __file__, json.dumps(self.options)]
+        command = [sys.executable, __file__, "--port", str(self.port), json.dumps(self.options)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().strip()
         if not self.url:

@@ -91,6 +91,7 @@ ERRORS = {
     "http_500": ({500}, "server_error"),
     "http_502": ({502}, "<html>"),
     "http_503": ({503}, "overloaded"),
+    "http_504": ({504}, "<html>"),
     "rate_limit": ({429}, "rate_limit_exceeded"),
     "rate_limit_zh": ({400, 429}, "并发数过高"),
     "wrong_type": ({200}, "<html>"),

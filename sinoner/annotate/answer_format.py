@@ -9,8 +9,7 @@ from sinoner.annotate.asking import Asking, Output
 from sinoner.annotate.interview import Finding, probe
 from sinoner.errors import StoppedError
 from sinoner.llm.client import Client
-from sinoner.llm.dispatch import Dispatcher, Hooks
-from sinoner.llm.endpoints import lanes
+from sinoner.llm.drive import driving
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.request import Heard, Request
 from sinoner.llm.service import Service
@@ -34,16 +33,9 @@ async def with_outputs(asking: Asking, service: Service) -> Asking:
     unknown = [model for model in _models(asking) if model not in known.outputs]
     if not unknown:
         return known
-    found: Found = {}
-
-    def done(owner: tuple[str, str], output: Output | Finding, asked: bool) -> None:
-        found[owner] = output
-
-    dispatcher = Dispatcher(
-        lanes(asking.llm, service.clients), service.ledger, asking.llm, Hooks(done, service.tell), service.account,
-        service.meter,
-    )  # fmt: skip
-    await dispatcher.run(iter(_probes(asking, unknown, service.clients)))
+    async with driving(service, asking.llm) as dispatcher:
+        probes = iter(_probes(asking, unknown, service.clients))
+        found: Found = {owner: output async for owner, output, _ in dispatcher.results(probes)}
     for finding in found.values():
         if isinstance(finding, Finding):  # to be asked again next time
             service.ledger.reopen(finding.keys)
@@ -62,15 +54,15 @@ async def with_outputs(asking: Asking, service: Service) -> Asking:
     return replace(asking, outputs=outputs)
 
 
-def known_outputs(asking: Asking, ledger: Ledger) -> Asking:
-    """The answer formats as settings and ledger have them, without asking."""
+def known_outputs(asking: Asking, ledger: Ledger | None) -> Asking:
+    """The answer formats as the settings and the ledger, if there is one, have them, without asking."""
     outputs: dict[str, Output] = {}
     for model in _models(asking):
         if asking.llm.output != "auto":
             outputs[model] = asking.llm.output
         elif asking.settings.prompt != "extract":  # a prompt of the person's own is answered in text
             outputs[model] = "text"
-        else:
+        elif ledger is not None:
             kept = ledger.format(asking.identity, model)
             if kept in _DEMANDING:
                 outputs[model] = kept

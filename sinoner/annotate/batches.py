@@ -1,22 +1,23 @@
 """Collecting answers in batches: rounds of submitting what is missing and waiting for it.
 
-The questions and the ledger are those of ``engine``; only the way to the endpoint differs, so the same answers give the
+The questions and the ledger are those of ``by_llm``; only the way to the endpoint differs, so the same answers give the
 same annotations. A further round asks again what expired, and asks what the first answers made necessary.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from sinoner.annotate.answer_format import with_outputs
 from sinoner.annotate.asking import Asking
-from sinoner.annotate.by_llm import LAST, tasks
+from sinoner.annotate.by_llm import tasks, too_many_failures
 from sinoner.errors import StoppedError
 from sinoner.llm.batch_requests import Batching
 from sinoner.llm.ledger import Done
-from sinoner.llm.meter import Meter
 from sinoner.llm.service import Service
 from sinoner.records import Passage
 
@@ -45,30 +46,32 @@ def collect_in_batches(
         StoppedError: the budget is used up, or rounds bring nothing any more; running again goes on.
         KeyboardInterrupt: it was to stop; submitted batches go on at the endpoint and are found again.
     """
-    asking = asyncio.run(_formats(asking, service))
+    asking = asyncio.run(with_outputs(asking, service))
     settings = asking.settings
     batching = Batching(
-        service.clients, service.ledger, service.account, service.meter, folder,
+        service, folder,
         most=settings.batch_requests, megabytes=settings.batch_mb, poll=settings.batch_poll,
         attempts=asking.llm.max_attempts,
     )  # fmt: skip
-    stop: list[bool] = []
-    service.on_start(lambda: stop.append(True))
     batching.resume()
     fruitless = 0
-    known: tuple[int, int] | None = None
+    first: _Round | None = None
     while True:
-        waiting, unpaid = _submit(passages(), asking, service, batching, retry)
+        now = _submit(passages(), asking, service, batching, retry)
         retry = ()
-        known = _watch(service.meter, known, settings.max_failure_rate)
-        if not waiting:
-            if unpaid:
+        first = first or now
+        ended, failed = now.ended - first.ended, now.failed - first.failed  # in this run
+        most = settings.max_failure_rate
+        if (trouble := too_many_failures(failed, ended, most, now.kinds - first.kinds)) is not None:
+            raise trouble
+        if not now.waiting:
+            if now.unpaid:
                 raise StoppedError(
-                    f"the budget does not cover {unpaid} more requests; raise it and run the same command to go on,"
+                    f"the budget does not cover {now.unpaid} more requests; raise it and run the same command to go on,"
                     " or add --reparse to write what is answered so far"
                 )
             return asking
-        new = batching.wait(service.tell, lambda: bool(stop))
+        new = batching.wait()
         fruitless = 0 if new or batching.smaller else fruitless + 1
         if fruitless >= asking.llm.max_attempts:
             raise StoppedError(
@@ -77,57 +80,40 @@ def collect_in_batches(
             )
 
 
-def _watch(meter: Meter, known: tuple[int, int] | None, most: float) -> tuple[int, int]:
-    """Stop when more than ``most`` of what this run brought to an end failed, and of 200 passages.
+class _Round(NamedTuple):
+    """Where a round of batches begins.
 
-    Args:
-        meter: where it stands now.
-        known: passages ended and failed when the run began; None: it begins now.
-        most: the share.
-
-    Returns:
-        ``known``, for the next time.
-
-    Raises:
-        StoppedError: they did.
+    Attributes:
+        waiting: requests on their way.
+        unpaid: requests that the budget does not cover.
+        ended: passages with an outcome.
+        failed: those of them that failed.
+        kinds: why.
     """
-    if known is None:
-        return meter.ended, meter.failed
-    ended, failed = meter.ended - known[0], meter.failed - known[1]
-    if failed > most * max(ended, LAST):
-        raise StoppedError(
-            f"{failed} of {ended} passages failed, more than --max-failure-rate {most:g} allows; everything answered is"
-            " kept, the same command goes on, with --retry-failed KIND for the failed"
-        )
-    return known
 
-
-async def _formats(asking: Asking, service: Service) -> Asking:
-    """Find out the answer formats, with ordinary requests."""
-    try:
-        return await with_outputs(asking, service)
-    finally:
-        for client in service.clients:
-            await client.close()
+    waiting: int
+    unpaid: int
+    ended: int
+    failed: int
+    kinds: Counter[str]
 
 
 def _submit(
     passages: Iterable[Passage], asking: Asking, service: Service, batching: Batching, retry: Collection[str]
-) -> tuple[int, int]:
-    """Submit what is missing; returns how many requests are on their way, and how many the budget does not cover."""
-    meter = service.meter
-    meter.done = meter.failed = waiting = unpaid = 0
+) -> _Round:
+    """Submit what is missing."""
+    service.meter.done = service.meter.failed = waiting = unpaid = 0
+    kinds: Counter[str] = Counter()
     for state, task in tasks(passages, asking, service.ledger, retry):
-        result = service.ledger.play(task)
+        if service.stopped():
+            raise KeyboardInterrupt
+        result: Any = service.ledger.play(task)
         if isinstance(result, Done):
-            state.left -= 1
-            state.good |= result.value.reason is None
-            if not state.left:
-                meter.done += state.good
-                meter.failed += not state.good
+            state.count(result.value.reason, True, service.meter)
+            kinds.update([result.value.reason] if result.value.reason is not None else ())
         elif batching.holds(result) or batching.put(result):
             waiting += 1
         else:
             unpaid += 1
     batching.flush()
-    return waiting, unpaid
+    return _Round(waiting, unpaid, service.meter.ended, service.meter.failed, kinds)

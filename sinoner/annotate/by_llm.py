@@ -7,6 +7,7 @@ and nothing waits for a slow passage. Reading back asks nobody.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,17 +15,17 @@ from typing import Any, NamedTuple
 
 from sinoner.annotate.answer_format import with_outputs
 from sinoner.annotate.asking import Asking
-from sinoner.annotate.interview import Finding, Readable, interview
+from sinoner.annotate.interview import Finding, interview
 from sinoner.annotate.outcome import STAGE, build, writable
 from sinoner.errors import InputError, StoppedError
 from sinoner.llm.batch_records import BatchBook
-from sinoner.llm.dispatch import Dispatcher, Hooks
-from sinoner.llm.endpoints import Task, lanes
+from sinoner.llm.drive import driving
+from sinoner.llm.endpoints import Task
 from sinoner.llm.ledger import Done, Ledger
+from sinoner.llm.meter import Meter
 from sinoner.llm.service import Service
 from sinoner.prompts import extract_prompt, guidance_prompt
 from sinoner.records import Annotation, Lang, Passage, Reject
-from sinoner.settings import LlmSettings
 
 # Failures are judged over this many passages.
 LAST = 200
@@ -39,6 +40,24 @@ class Progress:
     left: int
     good: bool = False
     asked: bool = False
+
+    def count(self, reason: str | None, asked: bool, meter: Meter) -> bool:
+        """Count the result of a question; returns whether it was the last, so that the passage has its outcome.
+
+        Args:
+            reason: why there is no answer to use, if there is none.
+            asked: whether anything was asked for it in this run.
+            meter: counts the passages.
+        """
+        self.left -= 1
+        self.good |= reason is None
+        self.asked |= asked
+        if self.left:
+            return False
+        meter.done += self.good
+        meter.failed += not self.good
+        meter.known += not self.asked
+        return True
 
 
 def collect(
@@ -85,67 +104,38 @@ def collect_tasks(tasks: Tasks, asking: Asking, service: Service) -> Asking:
 
 
 async def _collect(tasks: Tasks, asking: Asking, service: Service) -> Asking:
-    llm = asking.llm
-    loop = asyncio.get_running_loop()
     if on_their_way := BatchBook(service.ledger).abandon():
         one = on_their_way[0]
         raise InputError(
             f"{sum(b.requests for b in on_their_way)} requests are on their way in a batch ({one.remote or one.mark} at"
             f" {one.endpoint}) and would be paid twice; collect them first with --mode batch"
         )
-    try:
-        asking = await with_outputs(asking, service)
-        failures: deque[bool] = deque(maxlen=LAST)
-        kinds: Counter[str] = Counter()
-        meter = service.meter
-
-        def done(passage: Progress, finding: Readable, asked: bool) -> None:
-            passage.left -= 1
-            passage.good |= finding.reason is None
-            passage.asked |= asked
+    asking = await with_outputs(asking, service)
+    failures: deque[bool] = deque(maxlen=LAST)
+    kinds: Counter[str] = Counter()
+    async with driving(service, asking.llm) as dispatcher:
+        async for passage, finding, asked in dispatcher.results(tasks(asking)):
             if finding.reason is not None and asked:
                 kinds[finding.reason] += 1
-            if passage.left:
-                return
-            meter.done += passage.good
-            meter.failed += not passage.good
-            meter.known += not passage.asked
-            if passage.asked:
+            if passage.count(finding.reason, asked, service.meter) and passage.asked:
                 failures.append(not passage.good)
-                _watch(failures, kinds, asking.settings.max_failure_rate)
-
-        def tell() -> None:
-            meter.sample()
-            service.tell()
-
-        dispatcher = Dispatcher(
-            lanes(llm, service.clients), service.ledger, llm, Hooks(done, tell), service.account, meter
-        )
-        service.on_start(lambda: _soon(loop, dispatcher))
-        await dispatcher.run(tasks(asking))
-    finally:
-        for client in service.clients:
-            await client.close()
+                trouble = too_many_failures(
+                    sum(failures), len(failures), asking.settings.max_failure_rate, kinds
+                )
+                if trouble is not None:
+                    dispatcher.stop(trouble)
     return asking
 
 
-def _soon(loop: asyncio.AbstractEventLoop, dispatcher: Dispatcher) -> None:
-    loop.call_soon_threadsafe(dispatcher.stop, KeyboardInterrupt())
-
-
-def _watch(failures: Collection[bool], kinds: Counter[str], most: float) -> None:
-    """Stop when more than ``most`` of the last 200 passages failed.
-
-    Raises:
-        StoppedError: they did.
-    """
-    failed = sum(failures)
-    if failed > most * LAST:
-        why = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(3))
-        raise StoppedError(
-            f"{failed} of the last {len(failures)} passages failed ({why}), more than --max-failure-rate {most:g}"
-            " allows; everything answered is kept, the same command goes on, with --retry-failed KIND for the failed"
-        )
+def too_many_failures(failed: int, of: int, most: float, kinds: Counter[str]) -> StoppedError | None:
+    """The reason to stop when more than ``most`` of the passages failed, and of 200 if there are fewer; else None."""
+    if failed <= most * max(of, LAST):
+        return None
+    why = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(3))
+    return StoppedError(
+        f"{failed} of the last {of} passages failed ({why}), more than --max-failure-rate {most:g} allows; everything"
+        " answered is kept, the same command goes on, with --retry-failed KIND for the failed"
+    )
 
 
 def tasks(
@@ -240,42 +230,43 @@ def annotate_llm(
         yield from reading.rejects
 
 
-def settings_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two runs' settings, a line each; empty when nothing does."""
-    return [
-        f"{name}: {before.get(name)!r} → {now.get(name)!r}"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
-    ]
+LANGS: tuple[Lang, ...] = ("zh", "en")
 
 
-def asked_with(asking: Asking, llm: LlmSettings) -> dict[str, Any]:
-    """The settings that requests depend on, for comparing a run with an earlier one."""
-    from hashlib import sha256
-
-    settings = asking.settings
+def shared_fields(asking: Asking) -> dict[str, Any]:
+    """The settings that every kind of question about a passage depends on."""
+    settings, llm = asking.settings, asking.llm
     fields: dict[str, Any] = {
         "endpoint": asking.identity,
-        "llm.model": llm.model,
-        "llm.more_models": list(llm.more_models),
-        "llm.temperature": llm.temperature,
         "llm.max_tokens": llm.max_tokens,
         "llm.output": llm.output,
         "llm.extra": llm.extra,
         "annotate.types": [t if d in ("", t) else f"{t}: {d}" for t, d in settings.types.items()],
         "annotate.domain": settings.domain,
     }
-    langs: list[Lang] = ["zh", "en"]
-    for lang in langs:
-        names = asking.prompts_used()
-        texts = [(p.id, f"{p.system}\n{p.user}") for p in (extract_prompt(name, lang) for name in names)]
-        fields[f"annotate.prompt ({lang})"] = ", ".join(
-            f"{name} {sha256(text.encode()).hexdigest()[:8]}" for name, text in texts
-        )
+    for lang in LANGS:
         words = guidance_prompt(lang)  # for types, domain and asking again
-        fields[f"guidance ({lang})"] = (
-            f"{words.id} {sha256(words.model_dump_json().encode()).hexdigest()[:8]}"
-        )
-    shown = asking.demonstrations
-    fields["annotate.demonstrations"] = None if shown is None else f"{shown.digest} × {settings.shots}"
+        fields[f"guidance ({lang})"] = f"{words.id} {short_hash(words.model_dump_json())}"
+    return fields
+
+
+def short_hash(text: str) -> str:
+    """Eight characters that change with a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def asked_with(asking: Asking) -> dict[str, Any]:
+    """The settings that the questions of a run depend on, for comparing it with an earlier one."""
+    llm, shown = asking.llm, asking.demonstrations
+    fields = {
+        "llm.model": llm.model,
+        "llm.more_models": list(llm.more_models),
+        "llm.temperature": llm.temperature,
+        **shared_fields(asking),
+        "annotate.demonstrations": None if shown is None else f"{shown.digest} × {asking.settings.shots}",
+    }
+    for lang in LANGS:
+        prompts = [extract_prompt(name, lang) for name in asking.prompts_used()]
+        texts = [(prompt.id, f"{prompt.system}\n{prompt.user}") for prompt in prompts]
+        fields[f"annotate.prompt ({lang})"] = ", ".join(f"{name} {short_hash(text)}" for name, text in texts)
     return fields

@@ -184,7 +184,7 @@ def probe(asking: Asking, model: str, endpoint: str) -> Generator[Request, Heard
     prompt = extract_prompt("extract_json", "zh")
     for output in _FORMATS:
         body = request_body(model, prompt.messages(_PROBE), asking.llm, response_format(output))
-        request = make_request(body, endpoint, pin=endpoint)
+        request = make_request(body, endpoint, kind="probe", pin=endpoint)
         heard = yield request
         if heard.failed is not None and heard.failed != "bad_request":
             return Finding(reason=heard.failed, detail=heard.detail, keys=(request.key,))

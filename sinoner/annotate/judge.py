@@ -1,6 +1,6 @@
 """A second opinion: a model is asked, passage by passage, whether each entity is right, wrong, or of a better type.
 
-The questions go the way of ``engine``: collected into the ledger first, read back afterwards. An entity is dropped or
+The questions go the way of ``by_llm``: collected into the ledger first, read back afterwards. An entity is dropped or
 renamed only because the model said so in an answer that could be read.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from sinoner.annotate.asking import Asking, list_format, listed_types
-from sinoner.annotate.by_llm import NOT_ASKED, Progress, reopen
+from sinoner.annotate.by_llm import LANGS, NOT_ASKED, Progress, reopen, shared_fields, short_hash
 from sinoner.annotate.interview import Last, exchange
 from sinoner.annotate.outcome import writable
 from sinoner.answers import Verdict, Verdicts, parse_verdicts
@@ -94,7 +94,7 @@ def _ask(
 
     def request(said: tuple[Message, ...], more_tokens: bool) -> Request:
         body = asking.body(model, said, _format(asking, model), more_tokens=more_tokens)
-        return make_request(body, asking.identity)
+        return make_request(body, asking.identity, kind="verify")
 
     def read(content: str, finish: str) -> Verdicts:
         if finish in ("content_filter", "refused"):
@@ -135,6 +135,15 @@ def _format(asking: Asking, model: str) -> dict[str, Any] | None:
     verdict = {"type": "string", "enum": ["yes", "no", "retype"]}
     fields = {"n": {"type": "integer"}, "verdict": verdict, "type": better}
     return list_format(asking.output(model), "verdicts", fields)
+
+
+def judged_with(asking: Asking) -> dict[str, Any]:
+    """The settings that the judge's questions depend on, for comparing a run with an earlier one."""
+    fields = {"filter.verify_model": asking.llm.model, **shared_fields(asking)}
+    for lang in LANGS:
+        prompt = verify_prompt(lang)
+        fields[f"prompt verify ({lang})"] = f"{prompt.id} {short_hash(prompt.model_dump_json())}"
+    return fields
 
 
 def tasks(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -22,31 +21,6 @@ if TYPE_CHECKING:
     from sinoner.settings import Recipe
 
 T = TypeVar("T")
-
-
-class _Stop:
-    """Asks the collection to stop; before it has started, as soon as it has."""
-
-    def __init__(self) -> None:
-        self._set = threading.Event()
-        self._asks: list[Callable[[], None]] = []
-
-    def is_set(self) -> bool:
-        """Whether a stop was requested."""
-        return self._set.is_set()
-
-    def set(self) -> None:
-        """Request it."""
-        self._set.set()
-        for ask in self._asks:
-            with contextlib.suppress(RuntimeError):  # its event loop has ended: there is nothing to stop
-                ask()
-
-    def started(self, ask: Callable[[], None]) -> None:
-        """The collection has started, and this asks it to stop."""
-        self._asks.append(ask)
-        if self.is_set():
-            ask()
 
 
 class EndpointAnnotator:
@@ -119,7 +93,7 @@ class EndpointAnnotator:
         from sinoner.llm.service import Service
         from sinoner.stages.llm_session import readable
 
-        recipe, stop = self._recipe, _Stop()
+        recipe, stop = self._recipe, threading.Event()
 
         def work() -> list[Sequence[Annotation | Reject]]:
             with readable(path), Ledger(path) as ledger:
@@ -129,7 +103,9 @@ class EndpointAnnotator:
                     recipe.annotate, recipe.llm, self._clients, ledger.spent(), renamed(recipe.llm)
                 )
                 meter = Meter(total=len(passages), cost=spending.spent, before=spending.spent)
-                service = Service(self._clients, ledger, spending, meter, on_start=stop.started)
+                service = Service(
+                    self._clients, ledger, spending, meter, stopped=stop.is_set, seed=recipe.seed
+                )
                 asking = collect(passages, self._asking, service, self._retry)
                 return [(r.outcome, *r.rejects) for r in read_back(passages, asking, ledger)]
 
@@ -141,21 +117,20 @@ class EndpointAnnotator:
         Raises:
             InputError: the ledger was filled under other settings; each difference is named.
         """
-        from sinoner.annotate.by_llm import asked_with, settings_changed
+        from sinoner.annotate.by_llm import asked_with
+        from sinoner.stages.llm_session import changed_settings
 
-        fields = asked_with(asking, self._recipe.llm)
-        earlier = ledger.runs()
-        if fields in earlier:
-            return
-        answers = ledger.usage()[0]
-        if earlier and answers and not self._new_run:
-            lines = "\n".join(f"  {line}" for line in settings_changed(earlier[-1], fields))
+        fields = asked_with(asking)
+        changed = changed_settings(ledger, "annotate", fields)
+        if changed and not self._new_run:
+            lines = "\n".join(f"  {line}" for line in changed)
             raise InputError(
-                f"{ledger.path}: its {answers} answers were given under other settings:\n{lines}\n"
+                f"{ledger.path}: its {ledger.usage('annotate')[0]} answers were given under other settings:\n{lines}\n"
                 "restore those, pass new_run=True to send all requests again (the old answers are kept), or choose"
                 " another ledger"
             )
-        ledger.add_run(fields)
+        if fields not in ledger.runs("annotate"):
+            ledger.add_run("annotate", fields)
 
 
 def _answers(path: Path) -> int:
@@ -168,7 +143,7 @@ def _answers(path: Path) -> int:
         return ledger.usage()[0]
 
 
-def _in_thread(work: Callable[[], T], stop: _Stop) -> T:
+def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:
     """Run a function in a thread and wait for it; Ctrl-C asks it to stop, a second time it is not waited for.
 
     A thread of its own has no event loop, also where the caller has one (a notebook), and receives no signals.

@@ -188,9 +188,16 @@ def estimate(
 
 
 @app.command(cls=VerbCommand, name="filter")
-def filter_(given: Input, overrides: Overrides = None, force: Force = False, json: Json = False) -> None:
+def filter_(
+    given: Input,
+    overrides: Overrides = None,
+    new_run: NewRun = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
     """Clean the annotations; every drop is counted by reason."""
-    work("filter", given, overrides or [], force=force, as_json=json)
+    options = annotate_options(new_run)
+    work("filter", given, overrides or [], force=force, as_json=json, options=options)
 
 
 build_it_set.add_to(app)

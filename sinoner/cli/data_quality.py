@@ -47,7 +47,7 @@ def types(
 
     from sinoner.cli.invocation import plain_errors
 
-    with plain_errors():
+    with plain_errors() as interrupts:
         from sinoner.commands import propose_types
         from sinoner.commands.run_recipe import of_folder
         from sinoner.run.screen import Screen
@@ -55,7 +55,12 @@ def types(
         folder = Path(given)
         recipe = of_folder(folder, overrides or [])
         report = propose_types.propose(
-            folder, recipe, threshold=threshold, embed=not no_embed, force=force, screen=Screen()
+            folder,
+            recipe,
+            threshold=threshold,
+            embed=not no_embed,
+            force=force,
+            screen=Screen(interrupts=interrupts),
         )
         typer.echo(propose_types.told(report, folder), err=True)
         if json:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ from typer.core import TyperCommand
 from sinoner.errors import InputError, SinonerError, StoppedError
 
 if TYPE_CHECKING:
+    from sinoner.run.interrupts import Interrupts
     from sinoner.run.stage import Options, Stage
     from sinoner.settings import Recipe
 
@@ -64,15 +66,23 @@ def _default(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """One line for a person's mistake (exit 2), one for an early stop (exit 75); bugs keep their traceback."""
+def plain_errors() -> Iterator[Interrupts]:
+    """One line for a person's mistake (exit 2), one for an early stop (exit 75); bugs keep their traceback.
+
+    Yields:
+        What Ctrl-C and SIGTERM are passed on to, for the screen of a run. The handlers of before are put back at the end.
+    """
+    from sinoner.run.interrupts import Interrupts
+
+    interrupts = Interrupts()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        interrupts.request()
 
-    signal.signal(signal.SIGTERM, interrupt)
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM) if in_main}
     try:
-        yield
+        yield interrupts
     except SinonerError as error:
         _complain(str(error))
         raise typer.Exit(error.exit_code) from None
@@ -82,6 +92,9 @@ def plain_errors() -> Iterator[None]:
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _complain(text: str) -> None:
@@ -135,9 +148,9 @@ def work(
     from sinoner.run.layout import RECIPE
     from sinoner.run.screen import Screen
 
-    with plain_errors():
+    with plain_errors() as interrupts:
         recipe, stages = plan(verb, given, list(overrides), out)
-        screen = Screen()
+        screen = Screen(interrupts=interrupts)
         if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
             screen.say(f"settings kept in {recipe.folder / RECIPE}: {kept}")
         report = run_recipe.execute(recipe, stages, screen, force=force, upload=upload, options=options)

@@ -27,7 +27,7 @@ Force = Annotated[bool, typer.Option("--force", help="run again even when nothin
 Json = Annotated[bool, typer.Option("--json", help="print counts and scores as JSON on stdout")]
 Lang = Annotated[str | None, typer.Option("--lang", help="language of the corpus: zh, en or auto")]
 NewRun = Annotated[
-    bool, typer.Option("--new-run", help="ask anew although the ledger has answers to other settings")
+    bool, typer.Option("--new-run", help="ask again although the ledger has answers to other settings")
 ]
 Model = Annotated[str | None, typer.Option("--model", help="model name at the endpoint")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint")]

@@ -58,8 +58,16 @@ def estimate(
         f"requests to send   {found.requests:,}",
         f"tokens             {found.prompt_tokens:g} per question, {found.answer_tokens:g} per answer"
         f" ({found.requests * (found.prompt_tokens + found.answer_tokens):,.0f} in all; counted with o200k on a sample)",
+    ]
+    if found.judge_requests:
+        question, verdicts = found.judge_tokens
+        lines.append(
+            f"judge              {found.judge_requests:,} requests (filter.verify), about {question:g} tokens per question,"
+            f" {verdicts:g} per answer"
+        )
+    lines += [
         f"time               {_hours(found.seconds)} with {found.concurrency} in flight, {found.latency:g} s per answer"
-        f" ({whence})",
+        f" ({whence})" + ("" if found.limit == "concurrency" else f"; llm.{found.limit} decides"),
         "",
         f"{'model':<36} {'provider':<22} {'online':>10} {'batch':>10}  price of",
     ]
@@ -72,6 +80,9 @@ def estimate(
             f"{mark}{row.model:<34} {row.provider:<22} {format_money(row.online, row.currency):>10} {batch:>10}"
             f"  {row.as_of}"
         )
+    if sum(row.chosen for row in found.costs) > 1:
+        together = " + ".join(format_money(sum_, currency) for currency, sum_ in found.totals.items())
+        lines.append(f"→ together {together}; each model above has the cost of its own requests")
     if not any(row.chosen for row in found.costs):
         lines.append(
             f"no price is known for {recipe.llm.model or 'the model (give --model)'} at this endpoint"

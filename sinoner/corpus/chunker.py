@@ -11,26 +11,22 @@ from sinoner.errors import InputError
 from sinoner.records import Annotation, Document, Entity, Passage, Reject
 from sinoner.settings import CorpusSettings
 from sinoner.text.sentences import clauses, sentences
+from sinoner.text.token_count import CountUpTo, counter_of
 
 STAGE = "chunk"
-# Counts the tokens of a text, or says None when there are more than the limit.
-Counter = Callable[[str, int], int | None]
 _BUNDLED = ("o200k_base", "cl100k_base")
 # A token spans at most this many characters in either bundled vocabulary (long runs of one character).
 _MAX_TOKEN_CHARS = 128
 
 
-def counter(tokenizer: str) -> Counter:
+def counter(tokenizer: str) -> CountUpTo:
     """The counting function of a tokenizer: a bundled OpenAI vocabulary or a ``tokenizer.json``.
 
     Raises:
         InputError: the tokenizer is neither.
     """
     if tokenizer in _BUNDLED:
-        from bpe_openai._bindings import tokenizer_for_encoding  # the wrapper's own count is 3 x slower
-
-        till: Counter = tokenizer_for_encoding(tokenizer).count_till_limit
-        return till
+        return counter_of(tokenizer)
     path = Path(tokenizer)
     if not path.is_file():
         raise InputError(
@@ -68,7 +64,9 @@ def chunk(
             yield from chunk_document(document, till, settings.max_tokens)
 
 
-def chunk_document(document: Document, till: Counter, limit: int) -> Iterator[Passage | Annotation | Reject]:
+def chunk_document(
+    document: Document, till: CountUpTo, limit: int
+) -> Iterator[Passage | Annotation | Reject]:
     """The passages (or annotations) of one document."""
     offset = 0
     for n, text in enumerate(cut(document.text, till, limit)):
@@ -84,13 +82,13 @@ def chunk_document(document: Document, till: Counter, limit: int) -> Iterator[Pa
         offset += len(text)
 
 
-def cut(text: str, till: Counter, limit: int) -> Iterator[str]:
+def cut(text: str, till: CountUpTo, limit: int) -> Iterator[str]:
     """Cut a text into pieces of at most ``limit`` tokens that rejoin to it."""
     yield from _pack(sentences(text), till, limit, (clauses, None))
 
 
 def _pack(
-    pieces: list[str], till: Counter, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
+    pieces: list[str], till: CountUpTo, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
 ) -> Iterator[str]:
     """Greedily join pieces while they fit; a piece that alone does not fit is cut finer."""
     begin = 0
@@ -126,7 +124,7 @@ def _pack(
 
 
 def _finer(
-    piece: str, till: Counter, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
+    piece: str, till: CountUpTo, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
 ) -> Iterator[str]:
     split, *rest = finer
     if split is not None:
@@ -137,7 +135,7 @@ def _finer(
     yield from _hard(piece, till, limit)
 
 
-def _hard(text: str, till: Counter, limit: int) -> Iterator[str]:
+def _hard(text: str, till: CountUpTo, limit: int) -> Iterator[str]:
     """Cut a text without any separator between characters, the longest fitting prefix each time."""
     begin = 0
     while begin < len(text):

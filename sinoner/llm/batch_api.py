@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sinoner.errors import EndpointError, StoppedError
-from sinoner.llm.attempt import Attempt, answered
+from sinoner.llm.attempt import Attempt, answered, failed
 from sinoner.llm.batch_records import Batch, BatchBook
 from sinoner.llm.client import Client
 from sinoner.llm.failures import RETRY, STOP, CallError, classify
@@ -122,14 +122,8 @@ class BatchApi:
                 raise CallError(classify(status, raw), message_of(raw), status=status, raw=raw)
             return key, answered(read_reply(raw), self._client.endpoint, batch=remote), False
         except CallError as error:
-            attempt = Attempt(
-                self._client.endpoint,
-                status=status,
-                error=error.kind,
-                detail=error.detail,
-                raw=raw,
-                batch=remote,
-            )
+            body = raw if status == 200 else None
+            attempt = failed(error, self._client.endpoint, raw=body, batch=remote)
             return key, attempt, error.kind not in RETRY and error.kind not in STOP
 
     def _call(self, do: Callable[[], Any]) -> Any:

@@ -112,7 +112,8 @@ class BatchBook:
         with self._ledger.transaction():
             for key, attempt, final in items:
                 row = self._db.execute(
-                    "SELECT r.id FROM requests r JOIN batched b ON b.request = r.id"
+                    "SELECT r.id, COALESCE(f.prompt_tokens, 0), COALESCE(f.completion_tokens, 0) FROM requests r"
+                    " JOIN batched b ON b.request = r.id LEFT JOIN in_flight f ON f.request = r.id"
                     " WHERE r.key = ? AND b.batch = ? AND r.answer IS NULL",
                     (key, batch.id),
                 ).fetchone()
@@ -122,7 +123,7 @@ class BatchBook:
                     "SELECT COUNT(*) FROM attempts WHERE request = ? AND batch IS NOT NULL", (row[0],)
                 ).fetchone()[0]
                 final = final or (attempt.error in RETRY and tried + 1 >= most)
-                self._ledger.add_to(row[0], attempt, final)
+                self._ledger.add_to(row[0], attempt.bounded((row[1], row[2])), final)
                 new += attempt.error is None or final
         return new
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +14,9 @@ from sinoner.errors import EndpointError
 from sinoner.llm.batch_api import OVER, BatchApi, in_chunks, line
 from sinoner.llm.batch_records import Batch, BatchBook
 from sinoner.llm.client import Client
-from sinoner.llm.costs import Account
 from sinoner.llm.failures import STOP, CallError
-from sinoner.llm.ledger import Ledger
-from sinoner.llm.meter import Meter
 from sinoner.llm.request import Request
+from sinoner.llm.service import Service
 
 # Requests noted in the ledger together while a file is written.
 _TOGETHER = 500
@@ -42,6 +39,8 @@ class Batching:
     """The batches of a run.
 
     Args:
+        service: endpoints, ledger, budget, and whom to tell.
+        folder: of the input files.
         most: requests per batch.
         megabytes: size of a batch's file.
         poll: seconds between two looks.
@@ -50,10 +49,7 @@ class Batching:
 
     def __init__(
         self,
-        clients: Sequence[Client],
-        ledger: Ledger,
-        account: Account,
-        meter: Meter,
+        service: Service,
         folder: Path,
         *,
         most: int,
@@ -62,12 +58,13 @@ class Batching:
         attempts: int,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._clients = {c.endpoint: c for c in clients}
-        self._apis = {c.endpoint: BatchApi(c) for c in clients}
-        self._ledger = ledger
-        self._book = BatchBook(ledger)
-        self._account = account
-        self._meter = meter
+        self._clients = {c.endpoint: c for c in service.clients}
+        self._apis = {c.endpoint: BatchApi(c) for c in service.clients}
+        self._service = service
+        self._ledger = service.ledger
+        self._book = BatchBook(service.ledger)
+        self._account = service.account
+        self._meter = service.meter
         self._folder = folder
         self._most = most
         self._bytes = megabytes * 1_000_000
@@ -91,7 +88,7 @@ class Batching:
             if endpoint in self._clients:
                 self._count(
                     number,
-                    self._cost(self._clients[endpoint], model, prompt, completion),
+                    self._account.cost(self._clients[endpoint], model, prompt, completion, batch=True),
                     prompt + completion,
                 )
         for batch in self._book.open_ones():
@@ -120,7 +117,7 @@ class Batching:
         """Add a request to a batch if the budget has room for it; returns whether it had."""
         client = next(c for c in self._clients.values() if c.serves(request.model))
         prompt, completion = request.bound
-        cost = self._cost(client, request.model, prompt, completion)
+        cost = self._account.cost(client, request.model, prompt, completion, batch=True)
         if not self._account.budget.reserve(cost, prompt + completion):
             return False
         data = line(request, client).encode("utf-8", "replace")
@@ -154,6 +151,8 @@ class Batching:
         part.pending.clear()
 
     def _submit(self, part: _Part) -> None:
+        if self._service.stopped():  # a file that is not sent is forgotten by the next process
+            raise KeyboardInterrupt
         self._note(part)
         part.file.close()
         self._book.ready(part.batch)
@@ -167,18 +166,14 @@ class Batching:
 
     # waiting ---------------------------------------------------------------------------------------------------
 
-    def wait(self, tell: Callable[[], None], stopped: Callable[[], bool]) -> int:
+    def wait(self) -> int:
         """Wait until every batch is over and commit what it brought.
-
-        Args:
-            tell: called after each look.
-            stopped: whether to stop waiting; the batches go on at the endpoint.
 
         Returns:
             How many answers and final failures were new.
 
         Raises:
-            KeyboardInterrupt: it was to stop.
+            KeyboardInterrupt: it was to stop; the batches go on at the endpoint.
             EndpointError: the endpoint refuses key, balance or model.
         """
         new = 0
@@ -194,14 +189,14 @@ class Batching:
                 counts = getattr(status, "request_counts", None)
                 done = f" {counts.completed}/{counts.total}" if counts is not None else ""
                 self._meter.note = f"batch {batch.remote} {status.status}{done}, {len(left)} open"
-                tell()
+                self._service.tell()
                 if status.status in OVER:
                     new += self._take(batch, status)
-                if stopped():
+                if self._service.stopped():
                     raise KeyboardInterrupt
             until = time.monotonic() + self._poll
             while self._book.open_ones() and time.monotonic() < until:
-                if stopped():
+                if self._service.stopped():
                     raise KeyboardInterrupt
                 time.sleep(min(0.2, self._poll))
         self._meter.note = ""
@@ -250,9 +245,6 @@ class Batching:
     def _count(self, batch: int, cost: Decimal, tokens: int) -> None:
         before = self._reserved.get(batch, (Decimal(0), 0))
         self._reserved[batch] = (before[0] + cost, before[1] + tokens)
-
-    def _cost(self, client: Client, model: str, prompt: int, completion: int) -> Decimal:
-        return self._account.costs.of(client.endpoint, client.name_of(model), prompt, completion, batch=True)
 
     def _path(self, mark: str) -> Path:
         return self._folder / f"{mark}.jsonl"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from sinoner.errors import InputError
+from sinoner.errors import InputError, StoppedError
 from sinoner.llm.attempt import Spent
 from sinoner.llm.budget import Budget
 from sinoner.llm.client import Client
@@ -97,13 +97,31 @@ class Account(NamedTuple):
     budget: Budget
     spent: Decimal
 
-    def told(self) -> str:
-        """What is spent, for the line that says that the budget is used up."""
+    def cost(
+        self,
+        client: Client,
+        model: str,
+        prompt: int,
+        completion: int,
+        cached: int = 0,
+        *,
+        batch: bool = False,
+    ) -> Decimal:
+        """What so many tokens of a model (as in the settings) cost at an endpoint."""
+        return self.costs.of(client.endpoint, client.name_of(model), prompt, completion, cached, batch=batch)
+
+    def used_up(self, advice: str) -> StoppedError:
+        """What is reported when no further request fits into the budget.
+
+        Args:
+            advice: what else helps than to raise it.
+        """
         money = ""
         if self.costs.currency is not None:
             money = f"{format_money(self.budget.spent_cost, self.costs.currency)}, "
-        return (
-            f"{money}{self.budget.spent_tokens:,} tokens spent; the next request may need more than is left"
+        return StoppedError(
+            f"the budget is used up ({money}{self.budget.spent_tokens:,} tokens spent; the next request may need more"
+            f" than is left); raise it and run the same command to go on{advice}"
         )
 
 

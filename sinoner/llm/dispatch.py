@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from sinoner.errors import SinonerError, StoppedError
-from sinoner.llm.attempt import Attempt, answered
-from sinoner.llm.costs import Account
-from sinoner.llm.endpoints import Job, Lane, Sent, Task, Words, back_off, choose, failure_of, unusable
+from sinoner.errors import StoppedError
+from sinoner.llm.attempt import Attempt, answered, failed
+from sinoner.llm.endpoints import Job, Lane, Sent, Task, Words, choose, given_up, unusable
 from sinoner.llm.failures import RETRY, STOP, CallError, Kind
-from sinoner.llm.ledger import Done, Ledger
-from sinoner.llm.meter import Meter
+from sinoner.llm.ledger import Done
 from sinoner.llm.request import Heard, Request
+from sinoner.llm.retries import BackOff, Retries
+from sinoner.llm.service import Service
 from sinoner.llm.waiting_tasks import Waiting
 from sinoner.settings import LlmSettings
 
@@ -30,121 +31,120 @@ _TICK = 0.25
 _MANY, _TOGETHER = 32, 0.004
 
 
-class Hooks(NamedTuple):
-    """What the owner of the tasks wants to know.
+class Ended(NamedTuple):
+    """A task that came to its end: its owner, its result, and whether anything was asked for it in this run."""
 
-    Attributes:
-        done: a task ended: its owner, its result, and whether anything was asked for it in this run.
-        tell: called several times a second.
-        words: the settings that messages name.
-    """
-
-    done: Callable[[Any, Any, bool], None]
-    tell: Callable[[], None]
-    words: Words = Words()
+    owner: Any
+    result: Any
+    asked: bool
 
 
 class Dispatcher:
-    """Drives tasks to their end. One use.
+    """Drives tasks to their end. One use; close it when done.
 
-    Raises (from ``run``):
-        EndpointError: no endpoint can be used (key, balance, model, address).
-        StoppedError: the budget is used up, or nothing succeeded for too long; the ledger has all that was answered.
-        KeyboardInterrupt: it was asked to stop; requests in flight were waited for.
+    Args:
+        lanes: the endpoints with their limits.
+        service: ledger, budget, meter, and whom to tell.
+        llm: attempts and time-outs.
+        words: the settings that messages name.
     """
 
-    def __init__(
-        self,
-        lanes: Sequence[Lane],
-        ledger: Ledger,
-        llm: LlmSettings,
-        hooks: Hooks,
-        account: Account,
-        meter: Meter,
-    ) -> None:
+    def __init__(self, lanes: Sequence[Lane], service: Service, llm: LlmSettings, words: Words) -> None:
         self._lanes = lanes
-        self._ledger = ledger
+        self._service = service
+        self._ledger = service.ledger
+        self._account = service.account
+        self._budget = service.account.budget
+        self._meter = service.meter
         self._llm = llm
-        self._hooks = hooks
-        self._account = account
-        self._budget = account.budget
-        self._meter = meter
+        self._words = words
+        self._wake = asyncio.Event()
         self._waiting = Waiting()
+        self._back_off = BackOff(service.seed)
         self._starting: list[Sent] = []
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Task[None], Sent] = {}
         self._arrived: list[tuple[Sent, Attempt, CallError | None]] = []
+        self._ended: deque[Ended] = deque()
         self._exhausted = False
         self._stop: BaseException | None = None
         self._stopped_at = 0.0
         self._trouble_since = 0.0
         self._trouble: tuple[str, CallError] | None = None
-        self._ever = False
+        # Whether an endpoint is known to be one: then it is waited for when nobody answers.
+        self._ever = any(service.ledger.has_answer_of(lane.client.endpoint) for lane in lanes)
         self._mean_completion = llm.max_tokens / 4
 
-    async def run(self, tasks: Iterator[tuple[Any, Task]]) -> None:
-        """Drive all tasks; each is taken when there is room for it."""
-        self._wake = asyncio.Event()
+    async def results(self, tasks: Iterator[tuple[Any, Task]]) -> AsyncIterator[Ended]:
+        """Drive all tasks, each taken when there is room for it; what ends comes in the order in which it ends.
+
+        Raises:
+            EndpointError: no endpoint can be used (key, balance, model, address).
+            StoppedError: the budget is used up, or nothing succeeded for too long; the ledger has all that was answered.
+            KeyboardInterrupt: it was asked to stop; requests in flight were waited for.
+        """
         ticker = asyncio.ensure_future(self._tick())
         try:
             while True:
-                self._settle_all()
+                await self._settle_all()
+                while self._ended:
+                    yield self._ended.popleft()
                 self._fill(tasks)
                 self._launch()
-                over = self._exhausted and self._waiting.empty
-                if not self._flying and not self._arrived and (over or self._stop is not None):
+                over = self._stop is not None or (self._exhausted and self._waiting.empty)
+                if over and not (self._flying or self._arrived or self._ended):
                     break
+                if self._ended:
+                    self._wake.set()
                 await self._wake.wait()
                 self._wake.clear()
                 # A wait for what is set already would give nobody else a turn; many at once share a transaction.
                 await asyncio.sleep(_TOGETHER if len(self._flying) >= _MANY else 0)
         finally:
             ticker.cancel()
-            for task in self._flying:
-                task.cancel()
-            await asyncio.gather(ticker, *self._flying, return_exceptions=True)
+            self._show()
         if self._stop is not None:
             raise self._stop
 
+    async def close(self) -> None:
+        """Give up what is still in flight; its endpoints can be used again."""
+        for task in self._flying:
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+        for sent, *_ in self._arrived:
+            sent.lane.limiter.released()
+        self._arrived = []
+
     def stop(self, why: BaseException) -> None:
-        """Send nothing more; what is in flight may still arrive. A second call waits for nothing."""
-        if self._stop is not None:
-            self._stopped_at = float("-inf")
-        else:
+        """Send nothing more; what is in flight may still arrive. The first reason is raised in the end."""
+        if self._stop is None:
             self._stop = why
             self._stopped_at = time.monotonic()
         self._wake.set()
 
-    def _end(self, why: BaseException) -> None:
-        """Stop for a reason of our own; only a person's second wish gives up what is in flight."""
-        if self._stop is None:
-            self.stop(why)
-
     async def _tick(self) -> None:
         while True:
             now = time.monotonic()
-            self._meter.in_flight = len(self._flying)
-            self._meter.limit = sum(int(lane.limiter.limit) for lane in self._lanes)
-            self._meter.silent = [lane.client.endpoint for lane in self._lanes if lane.limiter.down]
             try:
-                self._hooks.tell()
+                self._show()
+                self._service.tell()
             except Exception as bug:  # of the screen; retries wait for this clock
-                self._end(bug)
-            if self._stop is not None and now - self._stopped_at > self._llm.timeout:
-                for task in self._flying:
-                    task.cancel()
-            elif (
-                self._stop is None
-                and self._trouble is not None
-                and now - self._trouble_since > self._llm.give_up
-            ):
-                self.stop(
-                    StoppedError(
-                        f"{self._trouble[0]}: no answer for {self._llm.give_up:g} s (last: {self._trouble[1]});"
-                        " everything answered is kept, the same command goes on from there"
-                    )
-                )
+                self.stop(bug)
+            if self._service.stopped():
+                self.stop(KeyboardInterrupt())
+            if self._stop is not None:
+                if now - self._stopped_at > self._llm.timeout:
+                    for task in self._flying:
+                        task.cancel()
+            elif self._trouble is not None and now - self._trouble_since > self._llm.give_up:
+                self.stop(given_up(*self._trouble, self._llm.give_up))
             self._wake.set()
             await asyncio.sleep(_TICK)
+
+    def _show(self) -> None:
+        self._meter.in_flight = len(self._flying)
+        self._meter.limit = sum(int(lane.limiter.limit) for lane in self._lanes)
+        self._meter.silent = [lane.client.endpoint for lane in self._lanes if lane.limiter.down]
+        self._meter.sample()
 
     # choosing what to send ------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Dispatcher:
         """Let a task go on as far as the ledger knows; queue its next request."""
         result = self._ledger.play(task, heard)
         if isinstance(result, Done):
-            self._hooks.done(owner, result.value, asked)
+            self._ended.append(Ended(owner, result.value, asked))
             return
         self._waiting.add(Job(owner, task, result), front=asked)
 
@@ -205,15 +205,10 @@ class Dispatcher:
     def _send(self, job: Job, lane: Lane, now: float) -> bool:
         """Send a request if the budget has room for it."""
         prompt, completion = job.request.bound
-        cost = self._cost(lane, job.request, prompt, completion, 0)
+        cost = self._account.cost(lane.client, job.request.model, prompt, completion)
         if not self._budget.reserve(cost, prompt + completion):
             if not self._flying and not self._starting and not self._arrived:
-                self.stop(
-                    StoppedError(
-                        f"the budget is used up ({self._account.told()}); raise it and run the same command to go on"
-                        f"{self._hooks.words.partly}"
-                    )
-                )
+                self.stop(self._account.used_up(self._words.partly))
             return False
         ticket = lane.limiter.take(now)
         lane.rates.use(self._tokens(job.request), now)
@@ -232,12 +227,10 @@ class Dispatcher:
             return
         for sent, number in zip(self._starting, numbers, strict=True):
             sent.job.number = number
-            self._flying.add(asyncio.ensure_future(self._attempt(sent)))
+            task = asyncio.ensure_future(self._attempt(sent))
+            self._flying[task] = sent
+            task.add_done_callback(self._landed)
         self._starting = []
-
-    def _cost(self, lane: Lane, request: Request, prompt: int, completion: int, cached: int) -> Decimal:
-        name = lane.client.name_of(request.model)
-        return self._account.costs.of(lane.client.endpoint, name, prompt, completion, cached)
 
     async def _attempt(self, sent: Sent) -> None:
         job, lane, ticket, _ = sent
@@ -247,25 +240,29 @@ class Dispatcher:
             raw = answer.raw
             lane.rates.learn(answer.headers, time.monotonic())
             reply = job.request.reply(raw)
-            seconds = time.monotonic() - ticket.sent
-            attempt = answered(reply, lane.client.endpoint, seconds, bound=job.request.bound)
-            self._arrived.append((sent, attempt, None))
+            attempt = answered(reply, lane.client.endpoint, time.monotonic() - ticket.sent)
+            self._arrived.append((sent, attempt.bounded(job.request.bound), None))
         except CallError as error:
-            self._arrived.append((sent, failure_of(sent, error, raw), error))
+            attempt = failed(error, lane.client.endpoint, time.monotonic() - ticket.sent, raw)
+            self._arrived.append((sent, attempt.bounded(job.request.bound), error))
         except Exception as bug:  # a task of its own would swallow it
             self.stop(bug)
-        finally:
-            self._flying.discard(asyncio.current_task())
-            self._wake.set()
 
-    def _settle_all(self) -> None:
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        """A request is no longer in flight: it was answered, it failed, or it was given up."""
+        sent = self._flying.pop(task)
+        if task.cancelled():
+            sent.lane.limiter.released()
+        self._wake.set()
+
+    async def _settle_all(self) -> None:
         """Commit what has arrived, then see what follows from it."""
         if not self._arrived:
             return
         arrived, self._arrived = self._arrived, []
         now = time.monotonic()
         try:
-            again = [e is not None and self._after_failure(s, e, now) for s, _, e in arrived]
+            again = [e is not None and await self._after_failure(s, e, now) for s, _, e in arrived]
             self._ledger.add(
                 (sent.job.number, attempt, error is not None and not retry)
                 for (sent, attempt, error), retry in zip(arrived, again, strict=True)
@@ -274,21 +271,19 @@ class Dispatcher:
             self.stop(full)
             return
         for (sent, attempt, error), retry in zip(arrived, again, strict=True):
-            try:
-                self._settle(sent, attempt, error, retry, now)
-            except SinonerError as problem:  # too many failures: the run ends with that line
-                self._end(problem)
+            self._settle(sent, attempt, error, retry, now)
 
     def _settle(self, sent: Sent, attempt: Attempt, error: CallError | None, retry: bool, now: float) -> None:
         """Book a committed attempt and let its task go on."""
-        job, lane, _, reserved = sent
+        job, lane, ticket, reserved = sent
         prompt, completion, cached = attempt.tokens
-        used = (self._cost(lane, job.request, prompt, completion, cached), prompt + completion)
+        cost = self._account.cost(lane.client, job.request.model, prompt, completion, cached)
+        used = (cost, prompt + completion)
         self._budget.settle(reserved, used)
         self._meter.tokens += prompt + completion if attempt.measured else 0
         self._meter.cost += used[0]
         if error is None:
-            lane.limiter.succeeded(now)
+            lane.limiter.succeeded(ticket, now)
             lane.misses = 0
             self._ever = True
             self._trouble = None
@@ -299,50 +294,57 @@ class Dispatcher:
         for waiting in (job, *self._waiting.release(job.request.key)):
             self._go_on(waiting.owner, waiting.task, self._ledger.find(job.request.key), asked=True)
 
-    def _after_failure(self, sent: Sent, error: CallError, now: float) -> bool:
+    async def _after_failure(self, sent: Sent, error: CallError, now: float) -> bool:
         """Tell the limits; returns whether the request will be tried again."""
         job, lane, ticket, _ = sent
         kind: Kind = error.kind
         if kind not in RETRY and kind not in STOP:  # about this passage only
-            lane.limiter.succeeded(now)
+            lane.limiter.succeeded(ticket, now)
             self._trouble = None
             return False
         if self._trouble is None:
             self._trouble_since = now
         self._trouble = (lane.client.endpoint, error)
         job.failed_at = lane.client.endpoint
+        if kind in STOP:
+            return self._after_refusal(job, lane, error)
+        if kind == "unreachable":
+            lane.limiter.unreachable(ticket, now)
+            return self._after_miss(job, lane, error)
         if kind == "rate_limit":
             lane.limiter.refused_at(ticket, now, error.retry_after)
-        elif kind == "unreachable":
-            lane.limiter.unreachable(ticket, now)
-            lane.misses += 1
-            if not self._ever and all(
-                x.misses >= self._llm.max_attempts for x in self._lanes if x.serves(job.request)
-            ):
-                self._end(unusable(lane, error, self._llm.model, self._hooks.words))
-        elif kind in STOP:
-            lane.limiter.released()
-            models: tuple[str, ...] = (job.request.model,)
-            if kind != "model_not_found":
-                models = (self._llm.model or "", *self._llm.more_models)
-            for model in models:
-                lane.closed[model] = error
-            if not all(any(x.open_for(m) for x in self._lanes) for m in (job.request.model, *models)):
-                self._end(unusable(lane, error, self._llm.model, self._hooks.words))
-            else:
-                self._meter.note = f"{lane.client.endpoint} left out: {kind}"
-                if job.request.pin is not None:  # a question to this endpoint only; others will do
-                    return False
-            self._waiting.ready.appendleft(job)
-            return True
         else:
             lane.limiter.failed(ticket, now)
-        if kind != "unreachable":
-            job.attempts += 1
-        elif job.request.pin is not None and len(self._lanes) > 1:
-            job.attempts += 3  # others will do; a question to this endpoint only is not worth the wait
-        if job.attempts >= self._llm.max_attempts:
-            return False
-        refused = kind == "rate_limit"
-        self._waiting.retry(job, now + back_off(max(job.attempts, 1), error.retry_after, refused=refused))
+        if job.retries is None:
+            park = partial(self._waiting.park, job)
+            job.retries = Retries(self._llm.max_attempts, self._back_off, park)
+        return await job.retries.after(error)
+
+    def _after_refusal(self, job: Job, lane: Lane, error: CallError) -> bool:
+        """An endpoint refuses us or a model: leave it out, and end the run when nobody is left."""
+        lane.limiter.released()
+        models: tuple[str, ...] = (job.request.model,)
+        if error.kind != "model_not_found":
+            models = (self._llm.model or "", *self._llm.more_models)
+        for model in models:
+            lane.closed[model] = error
+        if not all(any(x.open_for(m) for x in self._lanes) for m in (job.request.model, *models)):
+            self.stop(unusable(lane, error, self._llm.model, self._words))
+        else:
+            self._meter.note = f"{lane.client.endpoint} left out: {error.kind}"
+            if job.request.pin is not None:  # a question to this endpoint only; others will do
+                return False
+        self._waiting.ready.appendleft(job)
+        return True
+
+    def _after_miss(self, job: Job, lane: Lane, error: CallError) -> bool:
+        """Nobody answered at the address. That is no attempt; the endpoint's limiter says when it is tried again."""
+        lane.misses += 1
+        most = self._llm.max_attempts
+        if not self._ever and all(x.misses >= most for x in self._lanes if x.serves(job.request)):
+            self.stop(unusable(lane, error, self._llm.model, self._words))
+        job.misses += 1
+        if job.request.pin is not None and len(self._lanes) > 1 and 3 * job.misses >= most:
+            return False  # others will do; a question to this endpoint only is not worth the wait
+        self._waiting.ready.append(job)
         return True

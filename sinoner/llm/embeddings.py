@@ -41,15 +41,13 @@ def embedding_request(model: str, texts: Sequence[str], identity: str) -> Reques
         identity: the endpoint's name, or its address without credentials.
     """
     body = {"model": model, "input": list(texts), "encoding_format": "base64"}
-    return make_request(body, identity)._replace(path=PATH, read=partial(_reply, texts=len(texts)))
+    request = make_request(body, identity, kind="embed")
+    return request._replace(path=PATH, read=partial(_reply, texts=len(texts)))
 
 
 def texts_of(body: str) -> tuple[str, ...]:
-    """The texts of a request as it is kept; none when it asks for something else."""
-    if '"input":' not in body:
-        return ()
-    texts = json.loads(body).get("input", ())
-    return tuple(texts) if isinstance(texts, list) else ()
+    """The texts of a request for vectors as it is kept."""
+    return tuple(json.loads(body)["input"])
 
 
 def _reply(raw: str, texts: int) -> Reply:

@@ -1,19 +1,18 @@
-"""The endpoints of a run with their limits, and how long to wait before asking again."""
+"""The endpoints of a run with their limits, and what is on its way to them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sinoner.errors import EndpointError
-from sinoner.llm.attempt import Attempt
+from sinoner.errors import EndpointError, StoppedError
 from sinoner.llm.client import Client
 from sinoner.llm.failures import CallError
-from sinoner.llm.limiter import LONGEST_WAIT, Limiter, Rates, Ticket
+from sinoner.llm.limiter import Limiter, Rates, Ticket
 from sinoner.llm.request import Heard, Request
+from sinoner.llm.retries import Retries
 from sinoner.settings import EndpointSettings, LlmSettings
 
 Task = Generator[Request, Heard, Any]
@@ -27,7 +26,8 @@ class Job:
         owner: who asked.
         task: the generator.
         request: what it waits for.
-        attempts: how often that was tried.
+        retries: its attempts, once one has failed.
+        misses: how often nobody answered at the address.
         number: its row in the ledger.
         failed_at: the endpoint where it failed last; another one is tried next.
     """
@@ -35,7 +35,8 @@ class Job:
     owner: Any
     task: Task
     request: Request
-    attempts: int = 0
+    retries: Retries | None = None
+    misses: int = 0
     number: int = 0
     failed_at: str | None = None
 
@@ -116,51 +117,6 @@ def choose(lanes: Sequence[Lane], job: Job, tokens: float, now: float) -> Lane |
     return min(free, key=lambda x: x.limiter.load, default=None)
 
 
-def back_off(attempt: int, asked: float | None, *, refused: bool = False) -> float:
-    """Seconds before the next attempt: exponential with jitter, and not before the endpoint said.
-
-    Args:
-        attempt: how many attempts there were.
-        asked: seconds the endpoint asked to wait, if it did.
-        refused: it said "too many" (429); six attempts then outlast a limit per minute that no header tells.
-    """
-    if refused and asked is None:
-        asked = 2.0**attempt
-    from tenacity import RetryCallState, Retrying, wait_random, wait_random_exponential
-
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = attempt
-    wait = float(wait_random_exponential(multiplier=0.5, max=30)(state))
-    if asked is None:
-        return wait
-    return max(wait, min(asked, LONGEST_WAIT)) + float(
-        wait_random(0, 0.2 * min(asked, LONGEST_WAIT) + 0.05)(state)
-    )
-
-
-def failure_of(sent: Sent, error: CallError, raw: str | None) -> Attempt:
-    """The attempt of a failure. What the endpoint may have worked for counts as paid in full.
-
-    Args:
-        sent: what was asked, where and when.
-        error: what went wrong.
-        raw: the body of an answer with status 200 that could not be read.
-    """
-    # Without a status there was no answer at all, or one with status 200 that could not be read.
-    maybe_paid = error.kind == "timeout" or (error.kind == "transient" and error.status is None)
-    prompt, completion = sent.job.request.bound if maybe_paid else (0, 0)
-    return Attempt(
-        endpoint=sent.lane.client.endpoint,
-        seconds=time.monotonic() - sent.ticket.sent,
-        status=200 if raw is not None else error.status,
-        error=error.kind,
-        detail=error.detail,
-        raw=raw if raw is not None else error.raw,
-        tokens=(prompt, completion, 0),
-        measured=not maybe_paid,
-    )
-
-
 def unusable(lane: Lane, error: CallError, model: str | None, words: Words) -> EndpointError:
     """What is said when no endpoint can be used any more."""
     advice = {
@@ -171,3 +127,11 @@ def unusable(lane: Lane, error: CallError, model: str | None, words: Words) -> E
     }[error.kind]
     told = f"{lane.client.endpoint}: {error.kind}: {error.detail}; {advice}, then run the same command again"
     return EndpointError(told)
+
+
+def given_up(endpoint: str, error: CallError, seconds: float) -> StoppedError:
+    """What is reported when nothing has succeeded for so long."""
+    return StoppedError(
+        f"{endpoint}: no answer for {seconds:g} s (last: {error}); everything answered is kept, the same command goes on"
+        " from there"
+    )

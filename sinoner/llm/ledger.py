@@ -18,8 +18,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sinoner.errors import InputError
 from sinoner.llm.attempt import Attempt, Spent
-from sinoner.llm.ledger_tables import SCHEMA, SCHEMA_VERSION, explained
-from sinoner.llm.request import Heard, Request
+from sinoner.llm.ledger_tables import explained, prepare
+from sinoner.llm.request import Heard, Request, RequestKind
 
 T = TypeVar("T")
 
@@ -40,15 +40,11 @@ class Ledger:
             self.connection = sqlite3.connect(path, isolation_level=None)
             self.connection.execute("PRAGMA journal_mode=WAL")
             self.connection.execute("PRAGMA synchronous=NORMAL")
-            found = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
-            old = self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone()
-            if old or found not in (0, SCHEMA_VERSION):
+            if not prepare(self.connection):
                 self.connection.close()
                 raise InputError(
                     f"{path}: was written by another version of sinoner; move it away, or choose another --out"
                 )
-            self.connection.executescript(SCHEMA)
-            self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.DatabaseError as error:
             raise explained(path, error) from None
 
@@ -123,41 +119,38 @@ class Ledger:
         )
         return [Spent(m, e, bool(b), bool(x), n, p, c, d) for m, e, b, x, n, p, c, d in rows]
 
-    def usage(self) -> tuple[int, int, int]:
-        """Accepted answers, and the prompt and completion tokens of all attempts."""
+    def usage(self, kind: RequestKind | None = None) -> tuple[int, int, int]:
+        """Accepted answers, and the prompt and completion tokens of all attempts: of one kind of request, or of all."""
         answers = self.connection.execute(
-            "SELECT COUNT(*) FROM requests WHERE answer IS NOT NULL"
+            "SELECT COUNT(*) FROM requests WHERE answer IS NOT NULL AND (?1 IS NULL OR kind = ?1)", (kind,)
         ).fetchone()[0]
         prompt, completion = self.connection.execute(
-            "SELECT COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) FROM attempts"
+            "SELECT COALESCE(SUM(a.prompt_tokens), 0), COALESCE(SUM(a.completion_tokens), 0) FROM attempts a"
+            " WHERE ?1 IS NULL OR a.request IN (SELECT id FROM requests WHERE kind = ?1)",
+            (kind,),
         ).fetchone()
         return int(answers), int(prompt), int(completion)
 
-    def typical(self) -> tuple[float, float] | None:
-        """Mean completion tokens and seconds of the accepted answers about passages; None without any."""
+    def typical(self, kind: RequestKind) -> tuple[float, float] | None:
+        """Mean completion tokens and seconds of the accepted online answers of a kind; None without any."""
         row = self.connection.execute(
             "SELECT AVG(a.completion_tokens), AVG(a.seconds) FROM requests r JOIN attempts a ON a.id = r.answer"
-            " WHERE r.passage != '' AND a.batch IS NULL"
+            " WHERE r.kind = ? AND a.batch IS NULL",
+            (kind,),
         ).fetchone()
         return None if row[0] is None else (float(row[0]), float(row[1]))
 
-    def passages(self) -> int:
-        """How many passages have an answer or a final failure."""
-        row = self.connection.execute(
-            "SELECT COUNT(DISTINCT passage) FROM requests WHERE passage != '' AND (answer IS NOT NULL OR failed IS NOT NULL)"
-        ).fetchone()
-        return int(row[0])
-
-    def bodies(self, model: str) -> Iterator[tuple[str, str]]:
-        """Key and body of the requests of a model that have an answer and ask about no passage."""
+    def answered(self, kind: RequestKind, model: str) -> Iterator[tuple[str, str]]:
+        """Key and body of the requests of a kind and a model that have an answer."""
         yield from self.connection.execute(
-            "SELECT key, body FROM requests WHERE model = ? AND passage = '' AND answer IS NOT NULL ORDER BY id",
-            (model,),
+            "SELECT key, body FROM requests WHERE kind = ? AND model = ? AND answer IS NOT NULL ORDER BY id",
+            (kind, model),
         )
 
-    def attempts(self) -> int:
-        """How many attempts were ever made."""
-        return int(self.connection.execute("SELECT COUNT(*) FROM attempts").fetchone()[0])
+    def has_answer_of(self, endpoint: str) -> bool:
+        """Whether an endpoint has ever given a usable answer."""
+        query = "SELECT 1 FROM attempts WHERE endpoint = ? AND error IS NULL LIMIT 1"
+        return self.connection.execute(query, (endpoint,)).fetchone() is not None
 
     # writing -------------------------------------------------------------------------------------------------
 
@@ -167,8 +160,8 @@ class Ledger:
         if row is not None:
             return int(row[0])
         made = self.connection.execute(
-            "INSERT INTO requests (key, passage, model, body) VALUES (?,?,?,?)",
-            (request.key, request.passage, request.model, request.payload),
+            "INSERT INTO requests (key, passage, model, body, kind) VALUES (?,?,?,?,?)",
+            (request.key, request.passage, request.model, request.payload, request.kind),
         )
         return int(made.lastrowid or 0)
 
@@ -251,16 +244,17 @@ class Ledger:
 
     # what was asked ------------------------------------------------------------------------------------------
 
-    def runs(self) -> list[dict[str, Any]]:
-        """The settings under which this ledger was filled, oldest first."""
-        return [json.loads(row[0]) for row in self.connection.execute("SELECT fields FROM runs ORDER BY id")]
+    def runs(self, kind: RequestKind) -> list[dict[str, Any]]:
+        """The settings under which requests of a kind were made, oldest first."""
+        query = "SELECT fields FROM runs WHERE kind = ? ORDER BY id"
+        return [json.loads(row[0]) for row in self.connection.execute(query, (kind,))]
 
-    def add_run(self, fields: Mapping[str, Any]) -> None:
-        """Note the settings of a run."""
+    def add_run(self, kind: RequestKind, fields: Mapping[str, Any]) -> None:
+        """Note the settings under which requests of a kind are made."""
         with self.transaction():
             self.connection.execute(
-                "INSERT INTO runs (at, fields) VALUES (?,?)",
-                (time.time(), json.dumps(fields, ensure_ascii=False)),
+                "INSERT INTO runs (at, fields, kind) VALUES (?,?,?)",
+                (time.time(), json.dumps(fields, ensure_ascii=False), kind),
             )
 
     def format(self, endpoint: str, model: str) -> str | None:

@@ -56,7 +56,9 @@ class Limiter:
         self._cut_at = float("-inf")
         self._cut_floor = self._floor
         self._quiet_until = 0.0
-        self._hold_until = 0.0
+        self._hold_until = 0.0  # as the endpoint asked
+        self._held_at = 0.0
+        self._pause_until = 0.0  # as we guess; an answer ends it
         self._failures = 0
         self._probing = False
         self._suspicions = 0
@@ -71,7 +73,7 @@ class Limiter:
     def free(self, now: float) -> bool:
         """Whether a request may be sent now."""
         return (
-            now >= self._hold_until
+            now >= max(self._hold_until, self._pause_until)
             and self.in_flight < int(self.limit)
             and not (self._probing and self.in_flight)
         )
@@ -92,12 +94,17 @@ class Limiter:
         self._peak = max(self._peak, self.in_flight)
         return Ticket(now)
 
-    def succeeded(self, now: float) -> None:
-        """A request was answered: the hold is over, and the limit may grow."""
+    def succeeded(self, ticket: Ticket, now: float) -> None:
+        """A request was answered: a pause that we guessed is over, and the limit may grow.
+
+        A hold that the endpoint asked for is over only when the request was sent after that.
+        """
         self.in_flight -= 1
         self._failures = self._suspicions = 0
         self._probing = False
-        self._hold_until = 0.0
+        self._pause_until = 0.0
+        if ticket.sent >= self._held_at:
+            self._hold_until = 0.0
         if self._skip > 0:
             self._skip -= 1
             self._began = now
@@ -126,7 +133,10 @@ class Limiter:
         self._quiet_until = max(self._quiet_until, now + max(wait, COOL_DOWN))
         # What is still in flight was taken; what lies above it was refused.
         self.limit = max(self._cut_floor, min(self.limit, float(self.in_flight)))
-        self._hold_until = max(self._hold_until, now + wait)
+        if after is None:
+            self._pause_until = max(self._pause_until, now + wait)
+        else:
+            self._hold_until, self._held_at = max(self._hold_until, now + wait), now
         self._reference = None
         self._restart(now)
 
@@ -152,7 +162,7 @@ class Limiter:
             return
         self._probing = True
         self._suspected_at = now
-        self._hold_until = max(self._hold_until, now + min(_LONGEST_PAUSE, 0.5 * 2.0**self._suspicions))
+        self._pause_until = max(self._pause_until, now + min(_LONGEST_PAUSE, 0.5 * 2.0**self._suspicions))
         self._suspicions = min(self._suspicions + 1, 10)
 
     def released(self) -> None:

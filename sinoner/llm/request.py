@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sinoner.llm.failures import CallError, Kind, error_in_body
 from sinoner.records import Message
@@ -15,6 +15,8 @@ from sinoner.settings import LlmSettings
 # Part of every key: a change of the way keys are made must not find answers made under another way.
 KEY_VERSION = 2
 CHAT = "/chat/completions"
+# What a request is for: the entities of a passage, a verdict on entities, vectors of texts, the answer format of a model.
+RequestKind = Literal["annotate", "verify", "embed", "probe"]
 
 
 class Request(NamedTuple):
@@ -25,6 +27,7 @@ class Request(NamedTuple):
         payload: the body as canonical JSON (sorted keys, no spaces): what is hashed is what is sent.
         model: the model of the settings that shall answer.
         passage: id of the passage that it asks to annotate; empty for any other question.
+        kind: what it is for; kept in the ledger, no part of the key.
         pin: the one endpoint that may answer it; None for any.
         max_tokens: tokens the answer may have.
         path: where it is sent, below the endpoint's address.
@@ -35,6 +38,7 @@ class Request(NamedTuple):
     payload: str
     model: str
     passage: str
+    kind: RequestKind
     pin: str | None
     max_tokens: int
     path: str = CHAT
@@ -93,7 +97,13 @@ def request_body(
 
 
 def make_request(
-    body: Mapping[str, Any], identity: str, passage: str = "", *, sample: int = 0, pin: str | None = None
+    body: Mapping[str, Any],
+    identity: str,
+    passage: str = "",
+    *,
+    kind: RequestKind = "annotate",
+    sample: int = 0,
+    pin: str | None = None,
 ) -> Request:
     """A chat completion with its key; for anything else ``path`` and ``read`` are replaced.
 
@@ -101,6 +111,7 @@ def make_request(
         body: the final body.
         identity: the endpoint's name, or its address without credentials.
         passage: id of the passage.
+        kind: what it is for.
         sample: which of several answers to the same question; it is part of the key, not of the body.
         pin: the only endpoint that may answer.
     """
@@ -109,7 +120,7 @@ def make_request(
     head = f"{KEY_VERSION}\n{identity}\n{sample}\n"
     key = hashlib.sha256((head + payload).encode("utf-8", "replace")).hexdigest()
     tokens = max(int(body.get(name) or 0) for name in ("max_completion_tokens", "max_tokens"))
-    return Request(key, payload, str(body["model"]), passage, pin, tokens)
+    return Request(key, payload, str(body["model"]), passage, kind, pin, tokens)
 
 
 @lru_cache(maxsize=32)  # an answer is read once for what it cost and, right after, for what it says

@@ -21,7 +21,8 @@ class Service:
         account: prices and budget.
         meter: counts for a person; updated while it runs.
         tell: called several times a second.
-        on_start: is given a function that asks the run to stop; calling that twice waits for nothing.
+        stopped: whether a person asked to stop; called several times a second. What is in flight may still arrive.
+        seed: of the jitter between attempts.
     """
 
     clients: Sequence[Client]
@@ -29,4 +30,5 @@ class Service:
     account: Account
     meter: Meter
     tell: Callable[[], None] = lambda: None
-    on_start: Callable[[Callable[[], None]], None] = lambda stop: None
+    stopped: Callable[[], bool] = lambda: False
+    seed: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections import deque
 
 from sinoner.llm.endpoints import Job
@@ -46,10 +47,10 @@ class Waiting:
         else:
             self.ready.append(job)
 
-    def retry(self, job: Job, due: float) -> None:
-        """Queue a task for another attempt at a time. Until then it takes no place."""
+    def park(self, job: Job, seconds: float) -> None:
+        """Queue a task for another attempt in so many seconds. Until then it takes no place."""
         self._number += 1
-        heapq.heappush(self._retrying, (due, self._number, job))
+        heapq.heappush(self._retrying, (time.monotonic() + seconds, self._number, job))
 
     def wake(self, now: float) -> None:
         """Make the tasks ready whose time has come, before those that are ready."""

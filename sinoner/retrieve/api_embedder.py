@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sinoner.errors import InputError, SinonerError, StoppedError
 from sinoner.llm.client import identity
-from sinoner.llm.dispatch import Dispatcher, Hooks
+from sinoner.llm.drive import driving
 from sinoner.llm.embeddings import embedding_request, read_embeddings, texts_of
 from sinoner.llm.endpoints import Lane, Words, lanes
 from sinoner.llm.failures import RETRY, CallError, Kind
 from sinoner.llm.ledger import Ledger
-from sinoner.llm.request import Heard, Request, make_request
+from sinoner.llm.request import Heard, Request
 from sinoner.llm.service import Service
 from sinoner.records import Lang
 from sinoner.retrieve.embedder import Encoded
@@ -149,11 +149,12 @@ class ApiEmbedder:
         """Where the vectors of all texts are that this model at this endpoint has ever answered."""
         if self._places is None:
             self._places = {}
-            for key, body in self._ledger.bodies(self._model):
-                if texts := texts_of(body):
-                    asked = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
-                    if make_request(asked, self._endpoint).key == key:  # not of another endpoint
-                        self._note(key, texts)
+            for key, body in self._ledger.answered("embed", self._model):
+                texts = texts_of(body)
+                if (
+                    embedding_request(self._model, texts, self._endpoint).key == key
+                ):  # not of another endpoint
+                    self._note(key, texts)
         return self._places
 
     def _note(self, key: str, texts: Sequence[str]) -> None:
@@ -165,39 +166,21 @@ class ApiEmbedder:
 
     async def _collect(self, texts: Sequence[str], service: Service) -> None:
         """Ask for the vectors of texts until all have one, or it has to stop."""
-        loop = asyncio.get_running_loop()
         meter = service.meter
         failures: list[Failed] = []
-
-        def done(owner: None, outcome: Outcome, asked: bool) -> None:
-            failures.extend(outcome.failed)
-            meter.done += outcome.answered
-            meter.failed += sum(len(failed.texts) for failed in outcome.failed)
-            if outcome.failed and (not self._places or len(failures) >= _MOST_FAILED):
-                raise self._given_up(failures)
-
-        def tell() -> None:
-            meter.sample()
-            service.tell()
-
         if [lane.client for lane in self._lanes] != list(
             service.clients
         ):  # else they know their limits already
             self._lanes = lanes(self._llm, service.clients)
         words = Words(self._setting, self._address, "")
-        dispatcher = Dispatcher(
-            self._lanes, service.ledger, self._llm, Hooks(done, tell, words), service.account, meter
-        )
-        service.on_start(lambda: _soon(loop, dispatcher))
         self._reopened.clear()
-        try:
-            await dispatcher.run(self._tasks(texts))
-        except BaseException:
-            self._lanes = []  # what was given up in flight would count for ever
-            raise
-        finally:
-            for client in service.clients:
-                await client.close()
+        async with driving(service, self._llm, self._lanes, words) as dispatcher:
+            async for _, outcome, _ in dispatcher.results(self._tasks(texts)):
+                failures.extend(outcome.failed)
+                meter.done += outcome.answered
+                meter.failed += sum(len(failed.texts) for failed in outcome.failed)
+                if outcome.failed and (not self._places or len(failures) >= _MOST_FAILED):
+                    dispatcher.stop(self._given_up(failures))
         if failures:
             raise self._given_up(failures)
 
@@ -320,7 +303,3 @@ class ApiEmbedder:
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _soon(loop: asyncio.AbstractEventLoop, dispatcher: Dispatcher) -> None:
-    loop.call_soon_threadsafe(dispatcher.stop, KeyboardInterrupt())

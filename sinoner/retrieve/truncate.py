@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sinoner.text.token_count import counter_of
+
 # Exact for OpenAI's embedding models, near for others.
 TOKENIZER = "cl100k_base"
 
@@ -15,10 +17,9 @@ class Cutting:
 
     def __init__(self, limit: int) -> None:
         from bpe_openai import get_encoding
-        from bpe_openai._bindings import tokenizer_for_encoding  # the wrapper's own count is slower
 
         self._limit = limit
-        self._within = tokenizer_for_encoding(TOKENIZER).count_till_limit
+        self._within = counter_of(TOKENIZER)
         self._encoding = get_encoding(TOKENIZER)
 
     def cut(self, text: str) -> str:

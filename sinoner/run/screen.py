@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from sinoner.run.interrupts import Interrupts
+
 # Seconds between two lines of a long stage when there is no terminal.
 _EVERY = 15.0
 
@@ -31,10 +33,13 @@ class At(Protocol):
 
 
 class Screen:
-    """Where a run talks to the person who started it."""
+    """Where a run talks to the person who started it, who may ask it to stop (``interrupts``)."""
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, console: Console | None = None, quiet: bool = False, interrupts: Interrupts | None = None
+    ) -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        self.interrupts = interrupts or Interrupts()
         self._quiet = quiet
 
     def say(self, line: str) -> None:

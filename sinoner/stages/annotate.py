@@ -18,7 +18,13 @@ from sinoner.run.screen import At
 from sinoner.run.stage import Options, Reads, Run, Stage, keys
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
-from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable, tell_usage
+from sinoner.stages.llm_session import (
+    Collecting,
+    key_files_elsewhere,
+    readable,
+    same_questions,
+    tell_usage,
+)
 from sinoner.stages.rule_tables import table_of
 
 if TYPE_CHECKING:
@@ -82,7 +88,7 @@ def _by_llm(
     run: Run, passages: Callable[[], Iterator[Passage]], total: int, tally: Tally, at: At
 ) -> Iterator[Annotation | Reject]:
     from sinoner.annotate.answer_format import known_outputs
-    from sinoner.annotate.by_llm import NOT_ASKED, read_back
+    from sinoner.annotate.by_llm import NOT_ASKED, asked_with, read_back
     from sinoner.llm.client import clients
     from sinoner.llm.ledger import Ledger
 
@@ -92,11 +98,11 @@ def _by_llm(
     found = [] if run.options.reparse else clients(recipe.llm)
     with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
         asking = asking_of(recipe)
-        _same_questions(run, asking, ledger)
+        same_questions(run, ledger, "annotate", asked_with(asking))
         if not run.options.reparse:
             again = "--retry-failed KIND asks for the failed ones again"
             asking = _collect(Collecting(run, "annotate", total, at, again), passages, asking, found, ledger)
-        elif not ledger.usage()[0]:
+        elif not ledger.usage("annotate")[0]:
             raise InputError(f"{run.folder / LEDGER}: has no answer yet; run it without --reparse")
         else:
             asking = known_outputs(asking, ledger)
@@ -170,31 +176,6 @@ def _known_failures(given: Iterable[str]) -> None:
             raise InputError(
                 f"--retry-failed {word}: there is no such failure; it is all, {', '.join(FAILURES)}"
             )
-
-
-def _same_questions(run: Run, asking: Asking, ledger: Ledger) -> None:
-    """Refuse to ask everything anew because a setting changed unnoticed.
-
-    Raises:
-        InputError: the ledger was filled under other settings, each of which is said.
-    """
-    from sinoner.annotate.by_llm import asked_with, settings_changed
-
-    fields = asked_with(asking, run.recipe.llm)
-    earlier = ledger.runs()
-    if fields in earlier:
-        return
-    if earlier and any(ledger.usage()) and not run.options.new_run:
-        lines = "\n".join(f"  {line}" for line in settings_changed(earlier[-1], fields))
-        moved = ""
-        if earlier[-1].get("endpoint") != fields["endpoint"]:
-            moved = f"; if only the address changed, add llm.name={earlier[-1].get('endpoint')}"
-        raise InputError(
-            f"{run.folder / LEDGER}: its {ledger.usage()[0]} answers were given under other settings:\n{lines}\n"
-            f"go back to those, or ask anew with --new-run (the old answers stay in the ledger){moved}"
-        )
-    if not run.options.reparse:
-        ledger.add_run(fields)
 
 
 def _reads(recipe: Recipe) -> Reads:

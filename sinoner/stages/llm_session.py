@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinoner.errors import InputError
+from sinoner.run.layout import LEDGER
 from sinoner.run.screen import At
 from sinoner.run.stage import Run
 from sinoner.run.tally import Tally
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from sinoner.llm.client import Client
     from sinoner.llm.ledger import Ledger
     from sinoner.llm.meter import Meter
+    from sinoner.llm.request import RequestKind
     from sinoner.llm.service import Service
 
 T = TypeVar("T")
@@ -69,11 +68,17 @@ class Collecting:
         meter = Meter(
             total=self.total, cost=spending.spent, before=spending.spent, currency=spending.costs.currency
         )
-        stop: list[Callable[[], None]] = []
-        service = Service(found, ledger, spending, meter, self._teller(meter), stop.append)
+        interrupts = self.run.screen.interrupts
+        service = Service(
+            found, ledger, spending, meter, self._teller(meter), lambda: interrupts.requested, recipe.seed
+        )
+        stopping = f"{self.stage}: stopping; waiting for the requests in flight (once more: stop at once)"
         try:
-            with self._graceful(lambda: [ask() for ask in stop[-1:]]):
-                return ask(service)
+            with interrupts.heeded(lambda: say(stopping)):
+                result = ask(service)
+            if interrupts.requested:  # in the last moment, when all was answered
+                raise KeyboardInterrupt
+            return result
         finally:
             cost = f", {format_money(meter.cost, meter.currency)} so far" if meter.currency else ""
             again = f"; {self.failed_again}" if meter.failed else ""
@@ -89,27 +94,6 @@ class Collecting:
             self.at(self.total, meter.line(), meter.ended)
 
         return tell
-
-    @contextlib.contextmanager
-    def _graceful(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Ctrl-C and SIGTERM let the requests in flight arrive; the second time nothing is waited for."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def interrupt(signum: int, frame: FrameType | None) -> None:
-            if not stop():
-                raise KeyboardInterrupt
-            self.run.screen.say(
-                f"{self.stage}: stopping; waiting for the requests in flight (once more: stop at once)"
-            )
-
-        before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -147,6 +131,46 @@ def llm_identity(recipe: Recipe, kept: set[str]) -> dict[str, Any]:
             recipe.llm.endpoints[0].base_url if recipe.llm.endpoints else recipe.llm.base_url
         )
     return settings
+
+
+def same_questions(run: Run, ledger: Ledger, kind: RequestKind, fields: dict[str, Any]) -> None:
+    """Refuse to ask everything again because a setting changed unnoticed; else note the settings.
+
+    Args:
+        run: its options say whether to ask under new settings, or not at all.
+        ledger: of the run folder.
+        kind: of the requests.
+        fields: the settings that requests of this kind depend on.
+
+    Raises:
+        InputError: the answers in the ledger were given under other settings, each of which is listed.
+    """
+    changed = changed_settings(ledger, kind, fields)
+    if changed and not run.options.new_run:
+        lines = "\n".join(f"  {line}" for line in changed)
+        moved, before = "", ledger.runs(kind)[-1].get("endpoint")
+        if before != fields["endpoint"]:
+            moved = f"; if only the address changed, add llm.name={before}"
+        what = "verdicts" if kind == "verify" else "answers"
+        raise InputError(
+            f"{run.folder / LEDGER}: its {ledger.usage(kind)[0]} {what} were given under other settings:\n{lines}\n"
+            f"go back to those, or ask again with --new-run (the old {what} stay in the ledger){moved}"
+        )
+    if not run.options.reparse and fields not in ledger.runs(kind):
+        ledger.add_run(kind, fields)
+
+
+def changed_settings(ledger: Ledger, kind: RequestKind, fields: dict[str, Any]) -> list[str]:
+    """What differs from the settings of the last run, one line each; empty when its answers were given under these."""
+    earlier = ledger.runs(kind)
+    if fields in earlier or not earlier or not any(ledger.usage(kind)):
+        return []
+    before = earlier[-1]
+    return [
+        f"{name}: {before.get(name)!r} → {fields.get(name)!r}"
+        for name in dict.fromkeys([*before, *fields])
+        if before.get(name) != fields.get(name)
+    ]
 
 
 def tell_usage(ledger: Ledger, tally: Tally) -> None:

@@ -17,7 +17,13 @@ from sinoner.run.stage import Options, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
 from sinoner.stages import type_merges
-from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable, tell_usage
+from sinoner.stages.llm_session import (
+    Collecting,
+    key_files_elsewhere,
+    readable,
+    same_questions,
+    tell_usage,
+)
 
 if TYPE_CHECKING:
     from sinoner.annotate.asking import Asking
@@ -63,7 +69,7 @@ def _annotations(run: Run) -> Iterator[Annotation]:
 def _judged(run: Run, total: int, tally: Tally, at: At) -> Iterator[Judged]:
     """Ask what the ledger does not have, then apply what it says."""
     from sinoner.annotate.answer_format import known_outputs
-    from sinoner.annotate.judge import Judged, read_verdicts
+    from sinoner.annotate.judge import Judged, judged_with, read_verdicts
     from sinoner.llm.client import clients
     from sinoner.llm.ledger import Ledger
 
@@ -76,6 +82,7 @@ def _judged(run: Run, total: int, tally: Tally, at: At) -> Iterator[Judged]:
     asks = not run.options.reparse
     found = clients(asking.llm) if asks else []
     with readable(run.folder / LEDGER), Ledger(run.folder / LEDGER) as ledger:
+        same_questions(run, ledger, "verify", judged_with(asking))
         if asks:
             if recipe.annotate.mode == "batch":
                 run.screen.say("verify: asks online; annotate.mode=batch is for annotating")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asking import ENVIRON, KILLS, Annotating, command, end, held, numbered, passage
+from asking import ENVIRON, KILLS, Annotating, attempts, command, end, held, numbered, passage
 from chat_server import ChatServer
 from fault_server import FaultServer
 
@@ -51,7 +51,7 @@ class InBatches(Annotating):
     def __init__(self, url: str, folder: Path, **settings: object) -> None:
         super().__init__(url, folder, **{"batch_poll": 0.1, "name": "x", **settings})
 
-    def collect(self, passages, retry=(), tell=lambda: None) -> Asking:
+    def collect(self, passages, retry=(), tell=lambda: None, stopped=lambda: False) -> Asking:
         passages = passages if callable(passages) else list(passages)
         self.rounds = 0
 
@@ -64,7 +64,7 @@ class InBatches(Annotating):
             found = clients(self.llm, ENVIRON)
             self.meter = Meter()
             self.account = account(self.settings, self.llm, found, ledger.spent())
-            service = Service(found, ledger, self.account, self.meter, tell)
+            service = Service(found, ledger, self.account, self.meter, tell, stopped)
             self.asking = collect_in_batches(
                 again, self.asked(), service, self.path.parent / "batches", retry
             )
@@ -254,7 +254,10 @@ def test_what_fails_in_every_batch_fails_for_good_and_the_rest_is_done(fault, ki
 def test_too_many_failures_stop_the_run(server, tmp_path):
     server.configure(faults={"content_filter_zh": 1.0}, fault_attempts=0)
     work = InBatches(server.url, tmp_path, max_failure_rate=0.1)
-    with pytest.raises(StoppedError, match=r"30 of 30 passages failed, more than --max-failure-rate 0\.1"):
+    with pytest.raises(
+        StoppedError,
+        match=r"30 of the last 30 passages failed \(30 content_filter\), more than --max-failure-rate 0\.1",
+    ):
         work.collect(numbered(30))
     assert len(work.run(numbered(30))) == 30  # failures of an earlier run do not count again
 
@@ -311,7 +314,7 @@ def test_lines_that_come_twice_and_in_any_order_are_joined_by_key_and_paid_once(
     assert list(dict.fromkeys(keys)) != inputs(server)[0]  # in another order
     assert [[e.surface for e in a.entities] for a in out] == [["王明", f"第{n}街"] for n in range(40)]
     with Ledger(work.path) as ledger:
-        assert ledger.attempts() == 40
+        assert attempts(ledger) == 40
         assert ledger.usage() == (40, server.stats()["prompt_tokens"], server.stats()["completion_tokens"])
 
 
@@ -417,7 +420,7 @@ def test_a_kill_between_two_commits_of_one_batch_takes_and_counts_nothing_twice(
     assert work.account.budget.reserved_tokens == 0
     with Ledger(work.path) as ledger:
         assert sum(ledger.usage()[1:]) == used
-        assert ledger.attempts() == 10
+        assert attempts(ledger) == 10
 
 
 def first_only(items):
@@ -484,6 +487,43 @@ def test_what_is_on_its_way_counts_against_the_budget_of_the_next_process(server
     assert stats["paid"] >= 10
     assert stats["prompt_tokens"] + stats["completion_tokens"] <= 2_000
     assert stats["repeated"] == 0
+
+
+def test_answers_that_do_not_tell_their_cost_count_as_the_most_they_can_have_been(server, tmp_path):
+    server.configure(no_usage=True)
+    work = InBatches(server.url, tmp_path, answer_tokens=100)
+    work.run(numbered(10))
+    with Ledger(work.path) as ledger:
+        bodies = [row[0] for row in ledger.connection.execute("SELECT body FROM requests")]
+        (spent,) = ledger.spent()
+    most = sum(len(body.encode()) + 64 + 100 for body in bodies)
+    assert (spent.measured, spent.attempts, spent.prompt_tokens + spent.completion_tokens) == (
+        False,
+        10,
+        most,
+    )
+    assert work.account.budget.spent_tokens == most
+    assert work.account.budget.reserved_tokens == 0
+
+
+def test_a_request_to_stop_is_heard_while_batches_are_submitted(server, tmp_path):
+    asked: list[bool] = []
+
+    def passages():
+        for n, one in enumerate(numbered(40)):
+            if n == 25:
+                asked.append(True)
+            yield one
+
+    work = InBatches(server.url, tmp_path, batch_requests=10)
+    with pytest.raises(KeyboardInterrupt):
+        work.collect(passages, stopped=lambda: bool(asked))
+    assert len(batches(server)) == 2  # the third was not complete
+    out = work.run(numbered(40))
+    assert len(out) == 40
+    assert len(batches(server)) == 4
+    assert (server.stats()["paid"], server.stats()["repeated"]) == (40, 0)
+    assert leftovers(tmp_path) == []
 
 
 # --- from the command line -------------------------------------------------------------------------------------
@@ -573,6 +613,22 @@ def test_a_signal_while_waiting_leaves_the_batch_on_its_way(number, server, tmp_
     assert code == 0, complaints
     assert len(batches(server)) == 1
     assert server.stats()["paid"] == 30
+
+
+def test_a_signal_while_submitting_ends_the_run_soon_and_it_goes_on(server, tmp_path):
+    more = ("annotate.batch_requests=2",)
+    process = start(server, tmp_path, *more, count=600)
+    wait_for(process, lambda: len(state(tmp_path)) >= 5)
+    process.send_signal(signal.SIGINT)
+    code, complaints = end(process)
+    assert code == 75, complaints
+    assert "Traceback" not in complaints
+    sent = len(batches(server))
+    assert 4 <= sent < 100
+    code, complaints = end(start(server, tmp_path, "annotate.batch_requests=2000", count=600))
+    assert code == 0, complaints
+    assert len(batches(server)) == sent + 1
+    assert (server.stats()["paid"], server.stats()["repeated"]) == (600, 0)
 
 
 def test_no_batch_mode_is_said_on_one_line_with_exit_2(tmp_path):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from asking import CANARY, Annotating, files, held, numbered, passage
+from asking import CANARY, Annotating, attempts, files, held, numbered, passage
 from chat_server import (
     ChatServer,
     Reply,
@@ -227,7 +227,7 @@ def test_an_unreadable_answer_is_asked_for_again_when_that_is_wanted(tmp_path):
         assert work.run([passage()], retry=["unparsed"])[0].entities == FOUND
         assert len(server.requests) == 3
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert ledger.attempts() == 3  # what was paid for stays
+        assert attempts(ledger) == 3  # what was paid for stays
 
 
 def test_an_error_that_passes_is_no_reject(tmp_path):
@@ -476,9 +476,9 @@ work = Annotating(sys.argv[1], Path(sys.argv[2]), concurrency=2)
 with Ledger(work.path) as ledger:
     from asking import ENVIRON
     found = clients(work.llm, ENVIRON)
-    stop = []
-    service = Service(found, ledger, account(work.settings, work.llm, found, []), Meter(), on_start=stop.append)
-    signal.signal(signal.SIGINT, lambda *_: stop[-1]())
+    asked = []
+    service = Service(found, ledger, account(work.settings, work.llm, found, []), Meter(), stopped=lambda: bool(asked))
+    signal.signal(signal.SIGINT, lambda *_: asked.append(True))
     try:
         collect(numbered(60), work.asked(), service)
     except KeyboardInterrupt:

@@ -398,4 +398,4 @@ def test_questions_of_the_judge_do_not_count_as_answers_about_annotating(
     work = Verifying(server.url, tmp_path)
     work.judge_all(ONE)
     with Ledger(work.path) as ledger:
-        assert (ledger.typical(), ledger.passages(), ledger.usage()[0]) == (None, 0, 1)
+        assert (ledger.typical("annotate"), ledger.usage("annotate")[0], ledger.usage()[0]) == (None, 0, 1)

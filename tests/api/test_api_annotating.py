@@ -218,7 +218,7 @@ def test_other_settings_are_refused_before_they_are_paid(server: ChatServer, tmp
     options = {"model": "m", "base_url": server.url, "ledger": tmp_path / "answers.sqlite"}
     list(annotate_texts(TEXTS, **options))  # type: ignore[arg-type]
     with pytest.raises(
-        InputError, match=r"4 answers[\s\S]*annotate\.types: \[\] → \['人名'\][\s\S]*new_run=True"
+        InputError, match=r"3 answers[\s\S]*annotate\.types: \[\] → \['人名'\][\s\S]*new_run=True"
     ):
         list(annotate_texts(TEXTS, types=["人名"], **options))  # type: ignore[arg-type]
     assert asked(server) == 3

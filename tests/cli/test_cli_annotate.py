@@ -165,7 +165,7 @@ def test_every_changed_field_has_its_line(job: Job) -> None:
         "llm.temperature: 0.0 → 1.0",
         "annotate.domain: None → '法律'",
     ]
-    assert said.splitlines()[-1].startswith("go back to those, or ask anew with --new-run")
+    assert said.splitlines()[-1].startswith("go back to those, or ask again with --new-run")
 
 
 def test_a_server_that_moved_is_told_how_to_go_on(job: Job) -> None:

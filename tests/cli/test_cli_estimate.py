@@ -16,8 +16,9 @@ from test_cli_annotate import Job, ok, stopped
 from typer.testing import CliRunner, Result
 
 from sinoner import resources
+from sinoner.annotate.asking import response_format
 from sinoner.cli.app import app
-from sinoner.prompts import extract_prompt
+from sinoner.prompts import extract_prompt, verify_prompt
 from sinoner.settings import AnnotateSettings
 
 TEXTS = ["王明在上海。", "Marie Curie was born in Warsaw.", "好雨知时节，当春乃发生。" * 9]
@@ -55,11 +56,11 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the default run folder is runs/my
 
 
-def prompt_tokens(texts: list[str]) -> float:
+def prompt_tokens(texts: list[str], prompt: str = "extract_json") -> float:
     """Tokens of a question, 4 for each message and 3 for the answer's beginning, as OpenAI's cookbook counts them."""
     total = 0
     for text in texts:
-        messages = extract_prompt("extract", "en" if text.isascii() else "zh").messages(text)
+        messages = extract_prompt(prompt, "en" if text.isascii() else "zh").messages(text)
         total += 3 + sum(4 + count(m.content) for m in messages)
     return total / len(texts)
 
@@ -83,6 +84,89 @@ def test_the_flags_count(corpus: Path) -> None:
     assert typed["prompt_tokens"] > prompt_tokens(TEXTS) + 20
     cut = estimate(corpus, "corpus.max_tokens=32")
     assert cut["passages"] > 3
+
+
+def test_the_prompt_of_the_answer_format_is_counted_and_so_is_a_schema(corpus: Path) -> None:
+    def tokens(output: str, *more: str) -> float:
+        return float(estimate(corpus, f"llm.output={output}", *more)["prompt_tokens"])
+
+    assert tokens("text") == pytest.approx(prompt_tokens(TEXTS, "extract"), abs=0.05)
+    assert tokens("json_object") == tokens("auto") == pytest.approx(prompt_tokens(TEXTS), abs=0.05)
+    schema = count(json.dumps(response_format("json_schema"), ensure_ascii=False))
+    assert tokens("json_schema") == pytest.approx(prompt_tokens(TEXTS) + schema, abs=0.05)
+
+
+def test_the_pace_per_minute_can_decide_the_time(corpus: Path) -> None:
+    rows = "".join(json.dumps({"text": f"第{n}篇。"}, ensure_ascii=False) + "\n" for n in range(100))
+    corpus.write_text(rows, encoding="utf-8")
+    words = ("--concurrency", "100", "--latency", "1", "--answer-tokens", "10")
+    free = estimate(corpus, *words)
+    assert (free["seconds"], free["limit"]) == (1, "concurrency")
+    slow = estimate(corpus, *words, "llm.rpm=20")
+    assert (slow["seconds"], slow["limit"]) == (300, "rpm")
+    few = estimate(corpus, *words, "llm.rpm=20", "llm.tpm=100")
+    assert few["limit"] == "tpm"
+    assert few["seconds"] == pytest.approx(100 * (few["prompt_tokens"] + 10) / 100 * 60, rel=0.001)
+    two = estimate(corpus, *words, "llm.rpm=20", f"llm.endpoints=[{NOBODY}, 'http://127.0.0.1:8/v1']")
+    assert two["seconds"] == 150
+    some = estimate(
+        corpus, *words, f"llm.endpoints=[{{base_url: '{NOBODY}', rpm: 1}}, 'http://127.0.0.1:8/v1']"
+    )
+    assert (some["seconds"], some["limit"]) == (1, "concurrency")  # the other endpoint has no limit
+    assert "llm.rpm decides" in sinoner(corpus, *words, "llm.rpm=20").stdout
+
+
+def test_the_requests_of_the_judge_are_counted(corpus: Path) -> None:
+    words = ("--model", "m", "--answer-tokens", "50", "--latency", "1", "--concurrency", "1")
+    without, judged = estimate(corpus, *words), estimate(corpus, *words, "filter.verify=true")
+    assert (without["judge_requests"], without["judge_tokens"], without["seconds"]) == (0, [0, 0], 3)
+    assert (judged["requests"], judged["judge_requests"], judged["seconds"]) == (3, 3, 6)
+    asked = 0.0
+    for text in TEXTS:
+        prompt = verify_prompt("en" if text.isascii() else "zh")
+        user = prompt.user.replace("{text}", text).replace("{entities}", "")
+        asked += 3 + 4 + count(prompt.system) + 4 + count(user)
+    assert judged["judge_tokens"] == [pytest.approx(asked / 3 + 50, abs=0.1), 80]
+    assert (
+        "judge              3 requests (filter.verify)"
+        in sinoner(corpus, *words, "filter.verify=true").stdout
+    )
+
+
+def test_several_models_have_the_cost_of_their_own_requests(corpus: Path, tmp_path: Path) -> None:
+    rows = [
+        {"models": [name], "input": rate, "output": rate, "currency": currency}
+        for name, rate, currency in (
+            ("a", 1, "CNY"),
+            ("b", 10, "CNY"),
+            ("c", 100, "USD"),
+            ("other", 1, "CNY"),
+        )
+    ]
+    (tmp_path / "p.yaml").write_text(json.dumps({"prices": rows}))
+    words = (
+        "llm.prices=p.yaml",
+        "--answer-tokens",
+        "100",
+        "llm.output=text",
+        "--model",
+        "a",
+        "llm.more_models=[b]",
+    )
+    found = estimate(corpus, *words, "filter.verify=true", "filter.verify_model=c")
+    costs = {c["model"]: c for c in found["costs"]}
+    asked = 3 * (found["prompt_tokens"] + 100) / 10**6
+    judge = sum(found["judge_tokens"]) * 3 / 10**6
+    assert [c["model"] for c in found["costs"] if c["chosen"]] == ["a", "b", "c"]
+    assert costs["a"]["online"] == pytest.approx(asked, rel=0.01)
+    assert costs["b"]["online"] == pytest.approx(10 * asked, rel=0.01)
+    assert costs["c"]["online"] == pytest.approx(100 * judge, rel=0.01)
+    assert costs["other"]["online"] == pytest.approx(2 * asked + judge, rel=0.01)  # all of it with that model
+    assert found["totals"] == {
+        "CNY": pytest.approx(11 * asked, rel=0.01),
+        "USD": pytest.approx(100 * judge, rel=0.01),
+    }
+    assert "→ together ¥0.0" in sinoner(corpus, *words).stdout
 
 
 def test_nothing_is_sent(corpus: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_model_without_a_price_costs_nothing_when_there_is_no_budget_to_keep()
     assert book.costs.of(HOME, "m", 10**6, 10**6) == book.spent == 0
     assert not book.costs.knows(HOME, "m")
     assert book.budget.spent_tokens == 2000
-    assert book.told() == "2,000 tokens spent; the next request may need more than is left"
+    assert "(2,000 tokens spent; the next request may need more than is left)" in str(book.used_up(""))
 
 
 def test_a_price_of_ones_own_is_used_in_full(tmp_path):
@@ -121,7 +121,9 @@ def test_what_earlier_runs_spent_counts(tmp_path):
     book = booked(llm(tmp_path=tmp_path), *spent, max_cost="1", max_tokens=10_000)
     assert book.spent == Decimal("0.0022") + Decimal("0.0014") + Decimal("0.005")
     assert (book.budget.spent_cost, book.budget.spent_tokens) == (book.spent, 1100 + 1100 + 1000 + 14)
-    assert book.told() == "¥0.0086, 3,214 tokens spent; the next request may need more than is left"
+    used_up = str(book.used_up(", or stop"))
+    assert "(¥0.0086, 3,214 tokens spent; the next request may need more than is left)" in used_up
+    assert used_up.endswith("raise it and run the same command to go on, or stop")
     assert book.budget.reserve(1 - book.spent, 10_000 - 3214)
     assert not book.budget.reserve(Decimal("0.000001"), 0)
     assert not book.budget.reserve(Decimal(0), 1)

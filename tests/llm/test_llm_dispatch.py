@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +23,7 @@ from sinoner.errors import EndpointError, StoppedError
 from sinoner.llm.budget import Budget
 from sinoner.llm.client import Answer
 from sinoner.llm.costs import Account, Costs
-from sinoner.llm.dispatch import Dispatcher, Hooks
+from sinoner.llm.drive import driving
 from sinoner.llm.endpoints import Lane
 from sinoner.llm.failures import CallError
 from sinoner.llm.ledger import Ledger
@@ -29,6 +31,7 @@ from sinoner.llm.limiter import Limiter, Rates
 from sinoner.llm.meter import Meter
 from sinoner.llm.pricing import load_prices
 from sinoner.llm.request import make_request
+from sinoner.llm.service import Service
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.settings import LlmSettings
 
@@ -167,7 +170,17 @@ def test_what_stays_broken_is_a_reject_after_six_attempts_and_the_rest_goes_on(s
 
 
 def test_silence_and_broken_connections_count_as_paid(server, tmp_path):
-    marks = ["hang", "drip", "reset", "reset_midway", "truncated_json", "http_500", "rate_limit", "auth"]
+    marks = [
+        "hang",
+        "drip",
+        "reset",
+        "reset_midway",
+        "truncated_json",
+        "http_504",
+        "http_500",
+        "rate_limit",
+        "auth",
+    ]
     passages = [passage(f"王明在第{n}街。⟦{mark}*1⟧", n) for n, mark in enumerate(marks[:-1])]
     server.configure(retry_after="0")
     work = Annotating(server.url, tmp_path, max_attempts=6, timeout=0.7)
@@ -178,7 +191,7 @@ def test_silence_and_broken_connections_count_as_paid(server, tmp_path):
             " JOIN requests r ON r.id = a.request WHERE a.measured = 0 ORDER BY a.request"
         ).fetchall()
         sure = {s.measured: s for s in ledger.spent()}
-    assert [row[0] for row in sorted(doubtful)] == [f"d{n}#0" for n in range(5)]
+    assert [row[0] for row in sorted(doubtful)] == [f"d{n}#0" for n in range(6)]
     for _, prompt, completion, body in doubtful:
         assert (prompt, completion) == (len(body.encode()) + 64, 1024)
     assert sure[True].attempts == len(passages)
@@ -410,6 +423,52 @@ def test_a_server_that_dies_for_good_stops_the_run_soon_and_it_goes_on_later(ser
     assert 500 <= server.stats()["ok"] <= 500 + unseen(work)
 
 
+def test_a_run_that_goes_on_waits_for_a_server_that_is_away(tmp_path):
+    with FaultServer() as server:
+        work = Annotating(server.url, tmp_path, max_attempts=2, give_up=1.5)
+        work.collect(numbered(20))
+        port = int(server.url.split(":")[2].partition("/")[0])
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match=r"no answer for 1.5 s \(last: unreachable: "):
+        work.collect(numbered(40))
+    assert 1.5 <= time.monotonic() - began < 10
+    back: list[FaultServer] = []
+
+    def start() -> None:
+        back.append(FaultServer(port=port).__enter__())
+
+    later = threading.Timer(1.0, start)
+    later.start()
+    try:
+        again = Annotating(server.url, tmp_path, max_attempts=2, give_up=60)
+        assert read(again.run(numbered(40))) == expected(numbered(40))
+        assert back[0].stats()["ok"] == 20
+    finally:
+        later.join()
+        for one in back:
+            one.__exit__()
+
+
+def test_an_address_that_never_answered_ends_the_run_at_once_whatever_another_one_answered(server, tmp_path):
+    Annotating(server.url, tmp_path).collect(numbered(5))
+    with FaultServer() as gone:
+        pass
+    with pytest.raises(EndpointError, match="unreachable: .*check --base-url"):
+        Annotating(gone.url, tmp_path, max_attempts=2, give_up=60).collect(numbered(5))
+
+
+def test_an_old_answer_does_not_end_the_pause_that_a_server_asks_for(tmp_path):
+    passages = numbered(30)
+    slow = {p.text: answer("[]", wait=0.4) for p in passages[:3]}
+    refused = Reply("", status=429, headers={"Retry-After": "2"})
+    with ChatServer({**slow, passages[3].text: [refused, answer("[]")]}, default=answer("[]")) as server:
+        Annotating(server.url, tmp_path, start=4, max_attempts=3).collect(passages)
+        first = server.requests[0].at
+        times = sorted(asked.at - first for asked in server.requests)
+    assert len(times) == 31
+    assert [t for t in times if 0.35 < t < 1.9] == []  # the answers at 0.4 s were asked for before
+
+
 def test_a_server_that_only_fails_is_not_asked_for_the_whole_corpus(server, tmp_path):
     server.configure(faults={"http_500": 1.0}, fault_attempts=0)
     taken: list[int] = []
@@ -545,25 +604,19 @@ class Work:
             yield name, self.question(name)
 
     def run(self, names: Iterable[str], during=None) -> dict[str, Any]:
-        def done(name, heard, asked):
-            self.ended[name] = heard
-            self.told += 1
-
         async def go(ledger):
-            dispatcher = Dispatcher(
-                [Lane(s, self.limiter(), Rates(None, None)) for s in (self.stub, *self.also)],  # type: ignore[arg-type]
-                ledger,
-                self.llm,
-                Hooks(done, lambda: None),
-                Account(Costs(load_prices()), Budget(None, None), Decimal(0)),
-                Meter(),
-            )
-            helper = asyncio.ensure_future(during(dispatcher)) if during else None
-            try:
-                await dispatcher.run(self.tasks(names))
-            finally:
-                if helper:
-                    await helper
+            account = Account(Costs(load_prices()), Budget(None, None), Decimal(0))
+            lanes = [Lane(s, self.limiter(), Rates(None, None)) for s in (self.stub, *self.also)]  # type: ignore[arg-type]
+            self.lanes = lanes
+            async with driving(Service([], ledger, account, Meter()), self.llm, lanes) as dispatcher:
+                helper = asyncio.ensure_future(during(dispatcher)) if during else None
+                try:
+                    async for ended in dispatcher.results(self.tasks(names)):
+                        self.ended[ended.owner] = ended.result
+                        self.told += 1
+                finally:
+                    if helper:
+                        await helper
 
         with Ledger(self.path) as ledger:
             asyncio.run(go(ledger))
@@ -628,20 +681,25 @@ def test_asking_it_to_stop_waits_for_what_is_in_flight(tmp_path):
         assert ledger.recover() == 0
 
 
-def test_asking_twice_waits_for_nothing_and_forgets_nothing(tmp_path):
+def test_an_interrupt_that_nobody_heeds_waits_for_nothing_and_forgets_nothing(tmp_path):
     work = Work(tmp_path, Stub(lambda name, before: GOOD, wait=30), fixed=4)
 
     async def stop(dispatcher):
         await asyncio.sleep(0.1)
-        dispatcher.stop(KeyboardInterrupt())
-        dispatcher.stop(KeyboardInterrupt())
+        signal.raise_signal(signal.SIGINT)
 
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        work.run(map(str, range(100)), stop)
+    # A suite that was started in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work.run(map(str, range(100)), stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 3
     with Ledger(work.path) as ledger:
         assert ledger.recover() == 4  # they may be paid
+    assert work.lanes[0].limiter.in_flight == 0  # and the endpoint can be used again
 
 
 def test_a_bug_in_a_task_ends_the_run_as_it_is(tmp_path):

@@ -9,25 +9,35 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asking import attempts, passage
 from chat_server import answer
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from sinoner.annotate.asking import Asking
+from sinoner.annotate.interview import interview, probe
+from sinoner.annotate.judge import examine, judge_of
 from sinoner.errors import InputError, StoppedError
 from sinoner.llm.attempt import Attempt, Spent, answered
 from sinoner.llm.batch_records import BatchBook
+from sinoner.llm.embeddings import embedding_request
 from sinoner.llm.ledger import Done, Ledger
 from sinoner.llm.request import Heard, Request, make_request, read_reply
+from sinoner.records import Annotation, Entity
+from sinoner.settings import AnnotateSettings, LlmSettings
 
 URL = "http://127.0.0.1:8000/v1"
 
 
-def request(text: str = "王明", passage: str = "d0#0", model: str = "m", tokens: int = 50) -> Request:
+def request(
+    text: str = "王明", passage: str = "d0#0", model: str = "m", tokens: int = 50, **more: Any
+) -> Request:
     body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": tokens}
-    return make_request(body, "e", passage)
+    return make_request(body, "e", passage, **more)
 
 
 def good(content: str = "[]", usage: tuple[int, int] = (11, 7), **more) -> Attempt:
@@ -81,7 +91,7 @@ def test_a_request_on_its_way_is_not_known_and_neither_is_one_that_will_be_tried
     assert ledger.find(request().key) is None
     ledger.add([(number, bad("rate_limit"), False)])
     assert ledger.find(request().key) is None
-    assert ledger.attempts() == 1
+    assert attempts(ledger) == 1
 
 
 def test_a_final_failure_is_known_with_its_words(ledger):
@@ -175,14 +185,14 @@ def test_the_first_usable_answer_counts_whatever_comes_before_and_after(ledger, 
     first = next(name for name in order if name in "ab")
     assert ledger.find(request().key) == Heard(raw(first))
     assert ledger.usage()[0] == 1
-    assert ledger.attempts() == 4
+    assert attempts(ledger) == 4
     assert rows(ledger, "SELECT failed, detail FROM requests") == [(None, "")]
 
 
 def test_the_same_answer_added_twice_counts_once_and_is_paid_twice(ledger):
     put(ledger, request(), good(), good())
     assert ledger.usage() == (1, 22, 14)
-    assert ledger.attempts() == 2
+    assert attempts(ledger) == 2
 
 
 def test_many_requests_are_started_and_added_together_or_not_at_all(ledger):
@@ -200,7 +210,7 @@ def test_many_requests_are_started_and_added_together_or_not_at_all(ledger):
     full(ledger)
     with pytest.raises(StoppedError, match=FULL):
         ledger.add([(numbers[2], good("c"), False), (numbers[2], good("x" * 100_000), False)])
-    assert ledger.attempts() == 2
+    assert attempts(ledger) == 2
     assert rows(ledger, "SELECT request FROM in_flight") == [(numbers[2],)]
     ledger.start([])
     ledger.add([])
@@ -249,7 +259,7 @@ def test_what_was_in_flight_counts_as_possibly_paid_once(ledger):
     start(ledger, request("c", model="n"), "http://other/v1")
     assert ledger.recover() == 2
     assert ledger.recover() == 0
-    assert ledger.attempts() == 3
+    assert attempts(ledger) == 3
     assert ledger.find(request("b").key) is None  # it is asked again
     assert ledger.spent() == [
         Spent("m", URL, False, False, 1, *request("b").bound, 0),
@@ -273,6 +283,7 @@ def test_what_is_on_its_way_in_a_batch_is_not_lost(ledger):
 KILLED = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from sinoner.llm.attempt import Attempt
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.request import make_request
@@ -318,9 +329,9 @@ def test_what_was_spent_is_told_by_model_endpoint_way_and_certainty(ledger):
 def test_a_new_ledger_has_nothing(ledger):
     assert ledger.usage() == (0, 0, 0)
     assert ledger.spent() == []
-    assert ledger.typical() is None
-    assert ledger.attempts() == ledger.passages() == ledger.recover() == 0
-    assert ledger.runs() == []
+    assert ledger.typical("annotate") is None
+    assert ledger.recover() == 0
+    assert ledger.runs("annotate") == []
 
 
 def test_usage_counts_the_tokens_of_all_attempts(ledger):
@@ -330,32 +341,25 @@ def test_usage_counts_the_tokens_of_all_attempts(ledger):
 
 
 def test_what_is_typical_is_told_by_the_online_answers_about_passages(ledger):
-    put(ledger, request("probe", passage=""), good(usage=(1, 1000), seconds=100))
+    put(ledger, request("probe", kind="probe"), good(usage=(1, 1000), seconds=100))
+    put(ledger, request("judge", kind="verify"), good(usage=(1, 1000), seconds=100))
     put(ledger, request("batched", model="n"), good(usage=(1, 1000), seconds=0, batch="b"))
     put(ledger, request("failed"), bad("timeout", seconds=100, tokens=(0, 1000, 0)), final=True)
-    assert ledger.typical() is None
+    assert ledger.typical("annotate") is None
     put(ledger, request("a"), bad("timeout", seconds=100), good(usage=(1, 10), seconds=1))
     put(ledger, request("b"), good(usage=(1, 20), seconds=2))
-    assert ledger.typical() == (15.0, 1.5)
-
-
-def test_passages_with_an_outcome_are_counted_once(ledger):
-    put(ledger, request("probe", passage=""), good())
-    put(ledger, request("a", passage="d1#0"), good())
-    put(ledger, request("a again", passage="d1#0"), good())
-    put(ledger, request("b", passage="d2#0"), bad("bad_request"), final=True)
-    put(ledger, request("c", passage="d3#0"), bad())
-    start(ledger, request("d", passage="d4#0"))
-    assert ledger.passages() == 2
+    assert ledger.typical("annotate") == (15.0, 1.5)
 
 
 def test_the_settings_of_the_runs_are_kept_in_order(tmp_path):
     fields = [{"types": {"人名": ""}, "n": None}, {"b": 1.5}]
     for run in fields:
         with Ledger(tmp_path / "ledger.sqlite") as ledger:
-            ledger.add_run(run)
+            ledger.add_run("annotate", run)
+            ledger.add_run("verify", {"of": "the judge"})
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert ledger.runs() == fields
+        assert ledger.runs("annotate") == fields
+        assert ledger.runs("verify") == [{"of": "the judge"}] * 2
 
 
 def test_the_answer_format_of_a_model_is_kept(tmp_path):
@@ -369,11 +373,137 @@ def test_the_answer_format_of_a_model_is_kept(tmp_path):
         assert ledger.format("f", "m") is None
 
 
+# --- ledgers of version 2, which had no kinds ---------------------------------------------------------------------
+
+VERSION_2 = """
+CREATE TABLE runs (id INTEGER PRIMARY KEY, at REAL NOT NULL, fields TEXT NOT NULL) STRICT;
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    passage TEXT NOT NULL,
+    model TEXT NOT NULL,
+    body TEXT NOT NULL,
+    answer INTEGER REFERENCES attempts(id),
+    failed TEXT,
+    detail TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    request INTEGER NOT NULL REFERENCES requests(id),
+    at REAL NOT NULL,
+    endpoint TEXT NOT NULL,
+    batch TEXT,
+    seconds REAL NOT NULL,
+    status INTEGER,
+    error TEXT,
+    finish TEXT,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0,
+    cached_tokens INTEGER NOT NULL DEFAULT 0,
+    measured INTEGER NOT NULL DEFAULT 1,
+    raw TEXT
+) STRICT;
+CREATE TABLE in_flight (
+    request INTEGER PRIMARY KEY REFERENCES requests(id),
+    at REAL NOT NULL,
+    endpoint TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL
+) STRICT;
+CREATE TABLE formats (
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    format TEXT NOT NULL,
+    PRIMARY KEY (endpoint, model)
+) STRICT;
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    endpoint TEXT NOT NULL,
+    mark TEXT NOT NULL UNIQUE,
+    file TEXT,
+    remote TEXT,
+    state TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    detail TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE batched (
+    request INTEGER PRIMARY KEY REFERENCES requests(id),
+    batch INTEGER NOT NULL REFERENCES batches(id)
+) STRICT;
+CREATE INDEX batched_by_batch ON batched(batch);
+CREATE INDEX attempts_of_batches ON attempts(request) WHERE batch IS NOT NULL;
+PRAGMA user_version=2;
+"""
+
+
+def written_by_version_2(path: Path) -> dict[str, str]:
+    """A ledger with the tables of version 2; returns the kinds that its requests should have, by key."""
+    llm = LlmSettings(model="m")
+    asking = Asking(AnnotateSettings(), llm, "e", outputs={"m": "json_schema"})
+    entity = Entity(surface="王明", type="人名", starts=(0,))
+    of_passage = passage("王明在上海工作。")
+    judged = Annotation(passage=of_passage, entities=(entity,), by="m")
+    made = {
+        "annotate": next(interview(of_passage, asking, "m")),
+        "verify": next(examine(judged, judge_of(AnnotateSettings(), llm, "m", "e"))),
+        "embed": embedding_request("m", ["verdict"], "e"),
+        "probe": next(probe(asking, "m", URL)),
+    }
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_2)
+    connection.execute('INSERT INTO runs (at, fields) VALUES (1, \'{"llm.model": "m"}\')')
+    for number, asked in enumerate(made.values(), 1):
+        row = (number, asked.key, asked.passage, asked.model, asked.payload, number)
+        connection.execute(
+            "INSERT INTO requests (id, key, passage, model, body, answer) VALUES (?,?,?,?,?,?)", row
+        )
+        connection.execute(
+            "INSERT INTO attempts (id, request, at, endpoint, seconds, completion_tokens, raw) VALUES (?,?,1,'e',?,?,?)",
+            (number, number, number, 10 * number, f"answer {number}"),
+        )
+    connection.commit()
+    connection.close()
+    return {asked.key: kind for kind, asked in made.items()}
+
+
+def test_a_ledger_without_kinds_gets_them_once_and_keeps_everything(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    kinds = written_by_version_2(path)
+    for _ in range(2):
+        with Ledger(path) as ledger:
+            assert dict(rows(ledger, "SELECT key, kind FROM requests")) == kinds
+            assert [ledger.find(key) for key in kinds] == [Heard(f"answer {n}") for n in (1, 2, 3, 4)]
+            assert ledger.typical("annotate") == (10.0, 1.0)
+            assert [ledger.usage(kind)[::2] for kind in ("annotate", "verify", "embed", "probe", None)] == [
+                (1, 10), (1, 20), (1, 30), (1, 40), (4, 100),
+            ]  # fmt: skip
+            assert [key for key, _ in ledger.answered("embed", "m")] == [
+                k for k, v in kinds.items() if v == "embed"
+            ]
+            assert ledger.runs("annotate") == [{"llm.model": "m"}]
+            assert ledger.runs("verify") == []
+            assert rows(ledger, "PRAGMA user_version") == [(3,)]
+
+
+def test_a_ledger_whose_kinds_cannot_be_found_out_stays_as_it_was(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    written_by_version_2(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE requests SET body = 'no JSON' WHERE passage = ''")
+    connection.commit()
+    with pytest.raises(InputError, match="malformed JSON; it seems damaged"):
+        Ledger(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert "kind" not in [row[1] for row in connection.execute("PRAGMA table_info(requests)")]
+    connection.close()
+
+
 # --- other files, full disks -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "statement", ["CREATE TABLE answers (key TEXT)", "PRAGMA user_version=1", "PRAGMA user_version=3"]
+    "statement", ["CREATE TABLE answers (key TEXT)", "PRAGMA user_version=1", "PRAGMA user_version=4"]
 )
 def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(statement, tmp_path):
     path = tmp_path / "ledger.sqlite"
@@ -450,7 +580,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_there(tmp_path):
             ledger.add([(number, good("x" * 100_000), False)])
         assert ledger.find(request("a").key) == Heard(raw())
         assert ledger.find(request("b").key) is None
-        assert ledger.attempts() == 1
+        assert attempts(ledger) == 1
         ledger.connection.execute("PRAGMA max_page_count = 1000000")  # there is room again
         put(ledger, request("c"), good())
     with Ledger(path) as ledger:
@@ -468,7 +598,7 @@ def test_nothing_is_noted_as_sent_on_a_full_disk(ledger):
 @pytest.mark.parametrize(
     "write",
     [
-        lambda ledger: ledger.add_run({"text": "x" * 100_000}),
+        lambda ledger: ledger.add_run("annotate", {"text": "x" * 100_000}),
         lambda ledger: BatchBook(ledger).put(1, URL, [request("x" * 100_000)]),
     ],
     ids=["run", "batch"],
@@ -549,7 +679,7 @@ class Writing(RuleBasedStateMachine):
         now = rows(self.ledger, "SELECT * FROM attempts ORDER BY id")
         assert now[: len(self.kept)] == self.kept  # attempts are only ever added
         self.kept = now
-        assert self.ledger.attempts() == len(now)
+        assert attempts(self.ledger) == len(now)
         in_flight = {row[0] for row in rows(self.ledger, "SELECT request FROM in_flight")}
         assert in_flight == set(self.flying.values())
         wrong = "SELECT 1 FROM requests r JOIN attempts a ON a.id = r.answer WHERE a.error IS NOT NULL"

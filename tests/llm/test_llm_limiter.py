@@ -60,7 +60,7 @@ class Run:
         self.holding -= outcome != "refused"
         if outcome == "ok":
             self.answered.append(self.now)
-            self.limiter.succeeded(self.now)
+            self.limiter.succeeded(ticket, self.now)
         elif outcome == "refused":
             self.limiter.refused_at(ticket, self.now, self.after)
         elif outcome == "failed":
@@ -141,8 +141,8 @@ def test_a_limit_that_is_not_used_does_not_grow():
     limiter = Limiter()
     for n in range(1000):  # two at a time
         tickets = [limiter.take(n), limiter.take(n)]
-        for _ in tickets:
-            limiter.succeeded(n + 0.5)
+        for ticket in tickets:
+            limiter.succeeded(ticket, n + 0.5)
     assert limiter.limit == 8
 
 
@@ -259,15 +259,33 @@ def test_without_a_time_a_second_is_waited():
     assert limiter.free(11.0)
 
 
-def test_a_success_ends_the_hold():
+def test_a_success_of_what_was_sent_after_a_hold_ends_it():
     limiter, tickets = full(8)
     limiter.refused_at(tickets[0], 10.0, 60.0)
     for _ in tickets[1:]:
         limiter.released()
-    limiter.take(10.0)
+    later = limiter.take(10.0)
     assert not limiter.free(11.0)
-    limiter.succeeded(11.0)
+    limiter.succeeded(later, 11.0)
     assert limiter.free(11.0)
+
+
+def test_an_old_success_does_not_end_the_hold_that_was_asked_for():
+    limiter, tickets = full(8)
+    limiter.refused_at(tickets[0], 10.0, 60.0)
+    for ticket in tickets[1:]:
+        limiter.succeeded(ticket, 11.0)
+    assert not limiter.free(69.9)
+    assert limiter.free(70.0)
+
+
+def test_an_old_success_ends_a_pause_that_nobody_asked_for():
+    limiter, tickets = full(8)
+    limiter.refused_at(tickets[0], 10.0, None)
+    assert not limiter.free(10.5)
+    for ticket in tickets[1:]:
+        limiter.succeeded(ticket, 10.5)
+    assert limiter.free(10.5)
 
 
 def test_a_pause_of_a_day_is_cut_short():
@@ -336,7 +354,7 @@ def test_nine_failures_are_no_death_and_ten_in_a_row_are():
     for ticket in tickets[:9]:
         limiter.failed(ticket, 1.0)
     assert not limiter.down
-    limiter.succeeded(1.0)
+    limiter.succeeded(tickets[9], 1.0)
     for ticket in tickets[10:19]:
         limiter.failed(ticket, 1.0)
     assert not limiter.down
@@ -401,7 +419,7 @@ def test_whatever_comes_the_limit_stays_between_its_bounds(start, most, fixed, e
         if flying:
             ticket = flying.pop(0)
             if outcome == "ok":
-                limiter.succeeded(now)
+                limiter.succeeded(ticket, now)
             elif outcome == "refused":
                 limiter.refused_at(ticket, now, asked)
             elif outcome == "failed":

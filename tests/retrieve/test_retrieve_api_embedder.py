@@ -32,6 +32,7 @@ from sinoner.llm.pricing import load_prices
 from sinoner.retrieve.api_embedder import embedding_llm
 from sinoner.retrieve.embedder import Encoded
 from sinoner.retrieve.truncate import Cutting
+from sinoner.run.interrupts import Interrupts
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import Run
@@ -60,7 +61,12 @@ def server(_one: FaultServer) -> FaultServer:
 
 
 class Embedding:
-    """A run folder; each ``encode`` is a run of its own. ``said``: what the person was told."""
+    """A run folder; each ``encode`` is a run of its own. ``said``: what the person was told.
+
+    ``interrupts``: what asks it to stop.
+    """
+
+    interrupts: Interrupts | None = None
 
     def __init__(self, folder: Path, url: str, **sections: dict[str, object]) -> None:
         self.folder = folder
@@ -78,7 +84,9 @@ class Embedding:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         console = Console(file=self.out, width=1000)
-        run = Run(self.folder, self.recipe, Manifest(self.folder), Screen(console))
+        run = Run(
+            self.folder, self.recipe, Manifest(self.folder), Screen(console, interrupts=self.interrupts)
+        )
         with embedder_of(run, "zh") as embedder:
             return embedder.encode(texts)
 
@@ -279,7 +287,9 @@ def test_a_run_that_was_ended_goes_on_and_counts_what_was_on_its_way(
     script = (
         "import sys, json\nsys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\n"
         "from test_retrieve_api_embedder import Embedding, TEXTS\n"
-        "Embedding(Path(sys.argv[2]), sys.argv[3], llm={'concurrency': 1}, retrieve={'batch_size': 2}).encode(TEXTS)"
+        "from sinoner.cli.invocation import plain_errors\n"
+        "work = Embedding(Path(sys.argv[2]), sys.argv[3], llm={'concurrency': 1}, retrieve={'batch_size': 2})\n"
+        "with plain_errors() as work.interrupts:\n    work.encode(TEXTS)"
     )
     here = Path(__file__).parent
     paths = f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parent)!r}]\n"
@@ -391,8 +401,8 @@ def test_a_budget_of_tokens_counts_what_was_spent_before(tmp_path: Path, server:
     spent = server.stats()["prompt_tokens"]
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.usage() == (1, spent, 0)
-        assert ledger.typical() is None
-        assert ledger.passages() == 0
+        assert ledger.typical("annotate") is None
+        assert ledger.usage("annotate") == (0, 0, 0)
     work = Embedding(tmp_path, server.url, llm={"concurrency": 1}, annotate={"max_tokens": spent + 600})
     with pytest.raises(StoppedError, match="the budget is used up") as stopped:
         work.encode(TEXTS)
@@ -600,7 +610,3 @@ def test_the_texts_of_a_request_are_found_in_its_body(texts: list[str]) -> None:
     assert request.max_tokens == 0
     raw = json.dumps({"data": vectors_for(tuple(texts), "base64", None), "usage": {"prompt_tokens": 5}})
     assert request.reply(raw).prompt_tokens == 5
-
-
-def test_a_chat_has_no_texts() -> None:
-    assert texts_of('{"messages":[{"content":"\\"input\\":"}],"model":"m"}') == ()

@@ -27,7 +27,7 @@ from sinoner.report.labels import reason
 from sinoner.run.layout import FILTERED, VERIFIED, kept
 from sinoner.run.manifest import Entry, Manifest
 from sinoner.run.screen import Screen
-from sinoner.run.stage import plural
+from sinoner.run.stage import Options, plural
 from sinoner.settings import Recipe
 from sinoner.stages import flow
 from sinoner.stages.verify import VERIFY
@@ -81,10 +81,12 @@ def recipe(source: Path, out: Path, server: FaultServer, *overrides: str) -> Rec
     return recipes.build(tree, overrides)
 
 
-def execute(settings: Recipe, stages: tuple[str, ...] = STAGES, force: bool = False) -> str:
+def execute(
+    settings: Recipe, stages: tuple[str, ...] = STAGES, force: bool = False, options: Options | None = None
+) -> str:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(width=300, record=True, file=nowhere)
-        runs.execute(settings, named(*stages), Screen(console), force=force, summary=False)
+        runs.execute(settings, named(*stages), Screen(console), force=force, summary=False, options=options)
     return console.export_text()
 
 
@@ -133,7 +135,7 @@ def test_a_run_annotated_without_a_model_is_judged_by_one(server: FaultServer, t
     assert ("深圳", "城市") in pairs(annotation)  # jieba says 地名
     assert {body["model"] for body in server.requests()} == {"judge"}
     with sqlite3.connect(run / "ledger.sqlite") as db:
-        assert db.execute("SELECT COUNT(*) FROM runs").fetchone() == (0,)
+        assert db.execute("SELECT COUNT(*) FROM runs WHERE kind = 'annotate'").fetchone() == (0,)
     db.close()
 
 
@@ -146,6 +148,26 @@ def test_nothing_changed_means_nothing_asked(server: FaultServer, tmp_path: Path
     execute(settings, force=True)
     assert server.stats()["calls"] == 3
     assert (run / VERIFIED).read_bytes() == data
+
+
+def test_another_judge_is_asked_only_by_a_new_run(server: FaultServer, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    source = corpus(tmp_path, *(labelled(n) for n in range(3)))
+    execute(recipe(source, run, server, JUDGE))
+    other = recipe(source, run, server, JUDGE, "filter.verify_model=judge2", "annotate.domain=新闻")
+    with pytest.raises(InputError, match="its 3 verdicts were given under other settings") as refused:
+        execute(other)
+    lines = str(refused.value).splitlines()
+    assert lines[1:-1] == ["  filter.verify_model: 'm' → 'judge2'", "  annotate.domain: None → '新闻'"]
+    assert lines[-1] == "go back to those, or ask again with --new-run (the old verdicts stay in the ledger)"
+    assert server.stats()["calls"] == 3
+    execute(recipe(source, run, server, JUDGE))  # back to those
+    assert server.stats()["calls"] == 3
+    execute(other, options=Options(new_run=True))
+    assert server.stats()["calls"] == 6
+    assert {body["model"] for body in server.requests()} == {"m", "judge2"}
+    execute(recipe(source, run, server, JUDGE))  # both are known now
+    assert server.stats()["calls"] == 6
 
 
 def test_without_verify_there_is_no_stage(server: FaultServer, tmp_path: Path) -> None:
@@ -223,7 +245,8 @@ def test_the_ledger_of_annotating_takes_the_questions_of_the_judge(
     execute(recipe(source, run, server, *by_llm))
     assert [a.by for a in verified(run)] == ["m@extract.zh.v1+verify:m"] * 3
     assert server.stats()["calls"] == 6
-    execute(recipe(source, run, server, *by_llm, "filter.verify_model=n"), force=True)  # no question changed
+    other = recipe(source, run, server, *by_llm, "filter.verify_model=n")
+    execute(other, force=True, options=Options(new_run=True))  # no question of annotating changed
     assert server.stats()["calls"] == 9
     assert Manifest(run).entries["annotate"].made["answer in the ledger"] == 6
 
