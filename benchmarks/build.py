@@ -49,13 +49,14 @@ def make(path: Path, passages: int) -> None:
     from filter import GLUE, HAN, TYPES
 
     from sinoner import disk
-    from sinoner.records import Annotation, Entity, Passage
+    from sinoner.records import Annotation, Annotator, Entity, Passage
     from sinoner.text.ground import occurrences
 
     r = random.Random(0)
     names = list(dict.fromkeys("".join(r.choices(HAN, k=r.randint(2, 8))) for _ in range(NAMES)))
     ranks = [int(r.paretovariate(0.37)) for _ in names]
     kinds = [r.choice(TYPES) + (f"{rank}类" if rank > 2 else "") for rank in ranks]
+    by = Annotator(source="llm", model="m", prompt="p")
     with path.open("wb") as file:
         for i in range(passages):
             pieces: list[str] = []
@@ -67,7 +68,7 @@ def make(path: Path, passages: int) -> None:
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
             passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(disk.line(Annotation(passage=passage, entities=entities, by="m@p")))
+            file.write(disk.line(Annotation(passage=passage, entities=entities, by=by)))
 
 
 def neighbours(source: Path, target: Path) -> None:

@@ -271,7 +271,7 @@ def _annotation_row(annotation: Annotation) -> dict[str, Any]:
         "text": passage.text,
         "lang": passage.lang,
         "entities": entities,
-        "by": annotation.by,
+        "by": annotation.by.label,
     }
 
 

@@ -21,7 +21,6 @@ from sinoner.records import Annotation, Entity, Reject
 from sinoner.settings import RULE_NAMES, FilterSettings, RuleName
 
 STAGE = "filter"
-HUMAN = "human"
 # Rules that guess; they do not apply to labels that came with the corpus.
 _GUESSES: frozenset[RuleName] = frozenset(("generic_type", "sentence_type", "number", "pronoun", "cut_word"))
 _REFERENCE: frozenset[RuleName] = frozenset(("strip_brackets", "too_long", "stop_type", "duplicate"))
@@ -99,7 +98,7 @@ def clean(
             continue
         if types_of is not None:
             annotation = _renamed(annotation, types_of, changed)
-        mentions = trusting if annotation.by == HUMAN else guessing
+        mentions = trusting if annotation.by.source == "human" else guessing
         kept = mentions.clean(annotation, rejects, changed)
         entities = annotation.entities
         if len(kept) != len(entities) or any(a is not b for a, b in zip(kept, entities, strict=True)):

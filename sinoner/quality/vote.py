@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from msgspec.structs import replace
+
 from sinoner.records import Annotation, Entity, Reject
 
 STAGE = "filter"
@@ -40,7 +42,7 @@ def vote(samples: Sequence[Annotation], least: int) -> tuple[Annotation, list[Re
         rejects.append(
             Reject(id=first.passage.id, stage=STAGE, reason="few_votes", detail=detail, unit="entity")
         )
-    by = f"{first.by}~vote{least}of{len(samples)}"
+    by = replace(first.by, votes=least, voters=len(samples))
     return Annotation(passage=first.passage, entities=tuple(entities), by=by), rejects
 
 

@@ -60,7 +60,7 @@ def locate(gold: Sequence[Annotation], passages: Iterable[Passage]) -> Places:
     wanted = texts(gold)
     longest = max(map(len, wanted), default=0)
     places = Places()
-    for _, document in groupby(passages, key=lambda p: p.document):
+    for _, document in groupby(passages, key=lambda p: p.whole):
         chunks: list[Passage] = []
         size = 0  # without outer white space of any chunk: never more than the document has
         for passage in document:

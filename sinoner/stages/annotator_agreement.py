@@ -6,23 +6,22 @@ import contextlib
 import csv
 import io
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.measurements import Agreement
-from sinoner.records import Annotation, Lang
+from sinoner.records import Annotation, Annotator, Lang
 from sinoner.run.layout import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, SAMPLES, is_run
 
 Canonical = Callable[[str, Lang], str]
 Rows = Iterator[Sequence[Annotation | None]]
-# The language in the name of a prompt: the same annotator asks Chinese passages with one and English ones with another.
-_LANGUAGE = re.compile(r"\.(?:zh|en)(?=\.v\d)")
 # What a spreadsheet takes for the beginning of a formula, full width included (OWASP, CSV Injection).
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
@@ -152,29 +151,25 @@ def _samples_of(run: Path, layer: str) -> tuple[list[str], Rows]:
 
 def _samples(path: Path) -> tuple[list[str], Rows]:
     """The annotators of a samples file, and its passages."""
-    said = dict.fromkeys(a.by.removesuffix("~truncated") for a in disk.read_records(path, Annotation))
-    plain = {name: _LANGUAGE.sub("", name) for name in said}
+    said = dict.fromkeys(a.by.sampled() for a in disk.read_records(path, Annotation))
+    # The same annotator asks Chinese passages with one prompt and English ones with another.
+    plain = {one: one.in_any_language() for one in said}
     if len(set(plain.values())) == len(plain):  # one language: the names stay as they are
         plain = dict(zip(said, said, strict=True))
-    names = list(dict.fromkeys(plain.values()))
-    return _in_order(names), _sampled(path, plain, _in_order(names))
+    annotators = _in_order(list(dict.fromkeys(plain.values())))
+    return [one.label for one in annotators], _sampled(path, plain, annotators)
 
 
-def _in_order(names: Sequence[str]) -> list[str]:
-    """By model and prompt as they first occur, then by number of the sample (``#2`` …)."""
-    heads = list(dict.fromkeys(name.partition("#")[0] for name in names))
-
-    def place(name: str) -> tuple[int, int]:
-        head, _, number = name.partition("#")
-        return heads.index(head), int(number) if number.isdigit() else 1
-
-    return sorted(names, key=place)
+def _in_order(annotators: Sequence[Annotator]) -> list[Annotator]:
+    """By model and prompt as they first occur, then by number of the sample."""
+    heads = list(dict.fromkeys(replace(one, sample=0) for one in annotators))
+    return sorted(annotators, key=lambda one: (heads.index(replace(one, sample=0)), one.sample))
 
 
-def _sampled(path: Path, plain: Mapping[str, str], names: Sequence[str]) -> Rows:
+def _sampled(path: Path, plain: Mapping[Annotator, Annotator], annotators: Sequence[Annotator]) -> Rows:
     for _, group in groupby(disk.read_records(path, Annotation), key=lambda a: a.passage.id):
-        by = {plain[a.by.removesuffix("~truncated")]: a for a in group}
-        yield [by.get(name) for name in names]
+        by = {plain[a.by.sampled()]: a for a in group}
+        yield [by.get(one) for one in annotators]
 
 
 class _Source:

@@ -171,7 +171,7 @@ def _claims(places: Places, annotations: Iterable[Annotation]) -> dict[int, _Cla
             claims = found.setdefault(number, _Claims([], [], []))
             claims.mentions.extend(spans(annotation.entities, begin))
             claims.parts.append((begin, end))
-            claims.by_hand.append(annotation.by == "human")
+            claims.by_hand.append(annotation.by.source == "human")
     return found
 
 

@@ -114,7 +114,7 @@ def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
         validation_losses=tuple((int(s), float(x)) for s, x in losses["validation"]),
         scores=scores(folder),
         settings=dump(recipe),
-        annotators=tuple(look.annotators.most_common()),
+        annotators=tuple((by.label, n) for by, n in look.annotators.most_common()),
     )
 
 

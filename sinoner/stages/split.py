@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sinoner import disk
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Lang, document_of
+from sinoner.records import Annotation, Lang
 from sinoner.run.layout import DECONTAMINATED
 from sinoner.run.stage import Run
 
@@ -51,6 +51,7 @@ class _Of(Struct):
 
     id: str
     lang: Lang
+    document: str = ""
 
 
 class _Named(Struct):
@@ -78,19 +79,23 @@ def split(run: Run) -> Parts:
 
     recipe, path = run.recipe, run.folder / DECONTAMINATED
     places: dict[str, int] = {}
+    documents: dict[str, str] = {}  # of each passage; one string for all passages of a document
+    known: dict[str, str] = {}
     by_lang: dict[Lang, list[str]] = {lang: [] for lang in LANGS}
     numbers: dict[str, int] = {}  # of the types
     types = array("L")  # of all mentions, one after the other
     ends = array("L")  # of each passage's mentions
     for place, head in disk.read_places(path, _Head):
         places[head.passage.id] = place
+        document = head.passage.document or head.passage.id
+        documents[head.passage.id] = known.setdefault(document, document)
         by_lang[head.passage.lang].append(head.passage.id)
         types.extend([numbers.setdefault(e.type, len(numbers)) for e in head.entities])
         ends.append(len(types))
     if not places:
         raise InputError(f"{path}: no annotated passage is left; see {run.folder / 'rejects'}")
-    held_out = validation_documents(map(document_of, places), recipe.it_set.validation, recipe.seed)
-    validation = {i: place for i, place in places.items() if document_of(i) in held_out}
+    held_out = validation_documents(known, recipe.it_set.validation, recipe.seed)
+    validation = {i: place for i, place in places.items() if documents[i] in held_out}
     pool = {lang: [i for i in ids if i not in validation] for lang, ids in by_lang.items()}
     made = mixed(pool, recipe.it_set.mix, recipe.it_set.size, recipe.seed)
     train = {i: place for i, place in places.items() if i in made.chosen}

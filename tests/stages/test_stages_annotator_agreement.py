@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from annotators import annotator
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from sinoner.commands.agreement_table import print_agreement
 from sinoner.errors import InputError
 from sinoner.measurements import Agreement
 from sinoner.quality.agreement import Disagreement
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.run.layout import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, SAMPLES
 from sinoner.stages.annotator_agreement import agree, agreement_of_samples, folder_of
 
@@ -29,7 +30,7 @@ def one(
 ) -> Annotation:
     entities = (Entity(surface=s, type=t, starts=(text.index(s),)) for s, t in mentions)
     passage = Passage(id=id or f"{text[:2]}#0", text=text, source=source, lang="zh")
-    return Annotation(passage=passage, entities=tuple(entities), by=by)
+    return Annotation(passage=passage, entities=tuple(entities), by=annotator(by))
 
 
 ALL = [one(text, named) for text, named in zip(TEXTS, NAMED, strict=True)]
@@ -83,7 +84,7 @@ FIRST = "m@extract.zh.v1"
 
 
 def samples(*answers: tuple[str, Annotation]) -> list[Annotation]:
-    return [replace(a, by=by) for by, a in answers]
+    return [replace(a, by=annotator(by)) for by, a in answers]
 
 
 def sampled(folder: Path, *answers: tuple[str, Annotation]) -> str:
@@ -270,7 +271,7 @@ def test_no_cell_is_a_formula(sign: str, tmp_path: Path) -> None:
     text = f"{sign}左{surface}{sign}右"
     entity = Entity(surface=surface, type=kind, starts=(2,))
     passage = Passage(id=f"{sign}id", text=text, source="s", lang="zh")
-    plain = Annotation(passage=passage, entities=(), by="x")
+    plain = Annotation(passage=passage, entities=(), by=Annotator(source="model", model="x"))
     one_names = replace(plain, entities=(entity,))
     a = sampled(tmp_path / "a", (f"{sign}m", one_names), (f"{sign}n", plain))
     agree([a], None)

@@ -13,7 +13,7 @@ from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
 from sinoner.formats.benchmarks import load_gold
-from sinoner.records import Annotation, Conversation, Entity, Neighbours, Passage
+from sinoner.records import Annotation, Annotator, Conversation, Entity, Neighbours, Passage
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import Run, perform
@@ -32,7 +32,7 @@ def annotation(number: int, kinds: int) -> Annotation:
         at += len(pieces[-1])
     text = "".join(pieces) or "这里什么也没有。"
     passage = Passage(id=f"d{number:03d}#0", text=f"{text}第{number}段。", source="s", lang="zh")
-    return Annotation(passage=passage, entities=tuple(entities), by="x")
+    return Annotation(passage=passage, entities=tuple(entities), by=Annotator(source="model", model="x"))
 
 
 RECORDS = [annotation(i, i % 4) for i in range(40)]
@@ -256,11 +256,11 @@ def test_several_processes_make_the_same_files(tmp_path: Path, examples: int, gi
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_line_that_is_no_annotation(tmp_path: Path, workers: int) -> None:
     run = start(tmp_path, it_set={"workers": workers})
-    line = disk.line(RECORDS[3]).replace(b'"by":"x"', b'"by":""')  # what splitting does not look at
+    line = disk.line(RECORDS[3]).replace(b'"model":"x"', b'"model":""')  # what splitting does not look at
     with (tmp_path / "decontaminated.jsonl").open("ab") as file:
         file.write(line.replace(b"d003#0", b"d999#0"))
     with pytest.raises(
-        InputError, match="decontaminated.jsonl: not an Annotation record: by must not be empty"
+        InputError, match="decontaminated.jsonl: not an Annotation record: model must not be empty"
     ):
         perform(run, BUILD)
     assert not (tmp_path / "it_set").exists() or not list((tmp_path / "it_set").iterdir())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tiny_model
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from sinoner.chat import IGNORE, Encoded, encode
@@ -80,7 +81,7 @@ def _encoded(query: Conversation, said: str) -> Encoded:
     """A query with its answer, of which only the answer is learned."""
     opening = tuple(Message(role=m.role, content=m.content) for m in query.messages)
     messages = (*opening, Message(role="assistant", content=said, learn=True))
-    whole = Conversation(id=query.id, messages=messages, passage=query.passage, types=query.types)
+    whole = replace(query, messages=messages)
     encoded = encode(whole, tiny_model.byte_tokenizer(), 4096)
     assert encoded is not None
     return encoded

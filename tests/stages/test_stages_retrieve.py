@@ -15,7 +15,7 @@ from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
 from sinoner.measurements import Examples, ExampleUse
-from sinoner.records import Annotation, Conversation, Entity, Lang, Neighbours, Passage
+from sinoner.records import Annotation, Annotator, Conversation, Entity, Lang, Neighbours, Passage
 from sinoner.retrieve import local_encoder
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
@@ -48,8 +48,13 @@ def loaded_once() -> Iterator[None]:
 
 
 def annotation(identifier: str, text: str, lang: Lang, kind: str = "类") -> Annotation:
-    passage = Passage(id=identifier, text=text, source="s", lang=lang)
-    return Annotation(passage=passage, entities=(Entity(surface=text[:2], type=kind, starts=(0,)),), by="x")
+    document = identifier.rpartition("#")[0]
+    passage = Passage(id=identifier, text=text, source="s", lang=lang, document=document)
+    return Annotation(
+        passage=passage,
+        entities=(Entity(surface=text[:2], type=kind, starts=(0,)),),
+        by=Annotator(source="model", model="x"),
+    )
 
 
 RECORDS = [annotation(f"zh{i}#0", t, "zh", f"类{i % 3}") for i, t in enumerate(ZH)]

@@ -107,7 +107,7 @@ def test_entities_are_judged_after_the_filter(server: FaultServer, tmp_path: Pat
     assert [a.passage for a in after] == [a.passage for a in before]
     assert [pairs(a) for a in after] == [[("王明", "人名"), ("上海", "城市")]] * 6
     assert {a.entities[1].original_type for a in after} == {"地点"}
-    assert {a.by for a in after} == {"human+verify:m"}
+    assert {a.by.label for a in after} == {"human+verify:m"}
     rejects = list(disk.read_records(run / "rejects" / "verify.jsonl", Reject))
     assert [(r.id, r.reason, r.detail) for r in rejects] == [
         (f"d{n}#0", "judged_wrong", f"第{n}街 (街道)") for n in range(6)
@@ -126,7 +126,7 @@ def test_a_run_annotated_without_a_model_is_judged_by_one(server: FaultServer, t
     source = corpus(tmp_path, {"id": "a", "text": "李娜去年在深圳工作，王强在广州的中国银行上班。"})
     execute(recipe(source, run, server, JUDGE, "filter.verify_model=judge"))
     (annotation,) = verified(run)
-    assert annotation.by == "jieba+verify:judge"
+    assert annotation.by.label == "jieba+verify:judge"
     assert ("深圳", "城市") in pairs(annotation)  # jieba says 地名
     assert {body["model"] for body in server.requests()} == {"judge"}
     with sqlite3.connect(run / "ledger.sqlite") as db:
@@ -169,7 +169,7 @@ def test_what_the_server_failed_at_stays_and_is_asked_again_by_the_next_run(
     assert "their entities stay; the next run asks again" in said
     assert "passages not judged" in said
     assert [len(a.entities) for a in verified(run)] == [2, 3, 2]
-    assert verified(run)[1].by == "human"
+    assert verified(run)[1].by.label == "human"
     assert entry(run).made["passage not judged"] == 1
     assert entry(run).made["entity not judged"] == 3
     said = execute(settings)
@@ -195,7 +195,7 @@ def test_when_no_entity_is_left_nobody_is_asked(server: FaultServer, tmp_path: P
     run = tmp_path / "run"
     source = corpus(tmp_path, {"id": "a", "text": "今天的天气很好，适合散步。", "entities": []})
     execute(recipe(source, run, server, JUDGE, "llm.model=null"))
-    assert [a.by for a in verified(run)] == ["human"]
+    assert [a.by.label for a in verified(run)] == ["human"]
     assert server.stats()["calls"] == 0
 
 
@@ -218,7 +218,7 @@ def test_the_ledger_of_annotating_takes_the_questions_of_the_judge(
     source = corpus(tmp_path, *({"id": f"d{n}", "text": f"王明昨天在上海的第{n}街上班。"} for n in range(3)))
     by_llm = ("annotate.by=llm", JUDGE, "annotate.mode=online")
     execute(recipe(source, run, server, *by_llm))
-    assert [a.by for a in verified(run)] == ["m@extract.zh.v1+verify:m"] * 3
+    assert [a.by.label for a in verified(run)] == ["m@extract.zh.v1+verify:m"] * 3
     assert server.stats()["calls"] == 6
     execute(recipe(source, run, server, *by_llm, "filter.verify_model=n"), force=True)  # no question changed
     assert server.stats()["calls"] == 9
