@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict
 
 Lang = Literal["zh", "en"]
-Unit = Literal["line", "document", "passage", "entity", "conversation", "query"]
+Unit = Literal["line", "document", "passage", "entity", "occurrence", "conversation", "query"]
 Source = Literal["human", "gold", "llm", "jieba", "lac", "table", "model"]
 _REASON = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -253,13 +253,24 @@ class Prediction(Record, frozen=True, kw_only=True):
 
 
 class Reject(Record, frozen=True, kw_only=True):
-    """Something a stage did not let through, with a fixed snake_case reason that reports count."""
+    """Something a stage did not let through, with a fixed snake_case reason that reports count.
+
+    Attributes:
+        id: of the passage or document it is, or belongs to.
+        stage: which stage.
+        reason: a word from a fixed vocabulary.
+        detail: what people need beside the reason.
+        unit: what it is. An ``occurrence`` is one place of an entity that keeps others.
+        entities: entities that went with it, for a passage or document; the lines of unit ``entity`` and the sum of
+            this field are all entities that a stage rejected.
+    """
 
     id: str
     stage: str
     reason: str
     detail: str = ""
     unit: Unit = "passage"
+    entities: int = 0
 
     def __post_init__(self) -> None:
         if not _REASON.fullmatch(self.reason):

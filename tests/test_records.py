@@ -66,6 +66,7 @@ ACCEPTED: list[tuple[type[Record], dict[str, Any]]] = [
         {"id": "d#0|t", "passage": "d#0", "type": "t", "raw": "?", "surfaces": [], "reason": "unparsed"},
     ),
     (Reject, {"id": "d#0", "stage": "filter", "reason": "too_long", "detail": "x", "unit": "entity"}),
+    (Reject, {"id": "d#0", "stage": "filter", "reason": "too_short", "entities": 3}),
 ]
 REFUSED: list[tuple[type[Record], dict[str, Any], str]] = [
     (Entity, {**ENTITY, "surface": ""}, "surface"),

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sinoner.counted import plural
 from sinoner.records import Score
 from sinoner.run.layout import SUMMARY
 from sinoner.run.manifest import Manifest
-from sinoner.run.stage import plural
 
 
 def scores(folder: Path) -> tuple[Score, ...]:

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sinoner import __version__, disk
+from sinoner.counted import Counted
 from sinoner.errors import InputError
+from sinoner.records import Unit
 
 FILE = "manifest.json"
 
@@ -33,7 +35,7 @@ class Entry(BaseModel):
         inputs: SHA-256 of the files read, by path.
         settings: the settings that matter to the stage.
         counts: by unit; the first unit is the stage's own.
-        made: other things made, by word (``passage``, ``conversation``, ``token`` …).
+        made: other things made, by their word (``sinoner.counted``).
         reasons: rejects by reason.
         seconds: wall time.
         outputs: SHA-256 of the files written, by path relative to the run folder.
@@ -45,8 +47,8 @@ class Entry(BaseModel):
     seed: int
     inputs: dict[str, str]
     settings: dict[str, Any]
-    counts: dict[str, Count]
-    made: dict[str, int] = {}
+    counts: dict[Unit, Count]
+    made: dict[Counted, int] = {}
     reasons: dict[str, int] = {}
     seconds: float
     outputs: dict[str, str]

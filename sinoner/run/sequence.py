@@ -8,11 +8,12 @@ from pathlib import Path
 from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.commands import check
+from sinoner.counted import plural
 from sinoner.errors import BelowRequirementError, InputError, StoppedError
 from sinoner.run.layout import RECIPE, is_run
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
-from sinoner.run.stage import Options, Run, Stage, locked, perform, plural, why
+from sinoner.run.stage import Options, Run, Stage, locked, perform, why
 from sinoner.settings import Recipe
 from sinoner.stages import (
     annotate,
@@ -150,8 +151,8 @@ def execute(
 def _stop_when_nothing_is_left(run: Run, stage: str) -> None:
     """A stage that rejected everything makes the next ones pointless."""
     entry = run.manifest.entries[stage]
-    unit, count = next(iter(entry.counts.items()), ("", None))
-    if count is not None and count.in_ and not count.out:
+    unit, count = next(iter(entry.counts.items()), (None, None))
+    if unit is not None and count is not None and count.in_ and not count.out:
         raise InputError(
             f"{stage}: all {count.in_} {plural(unit)} were rejected ({why(entry)});"
             f" see {run.folder / 'rejects' / (stage + '.jsonl')}"

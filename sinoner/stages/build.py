@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sinoner import disk, engine
+from sinoner.counted import Counted
 from sinoner.errors import InputError
 from sinoner.itset import export
 from sinoner.itset.hard_negatives import HardNegatives, Labels
@@ -40,7 +41,7 @@ def _build(run: Run, tally: Tally, at: At) -> None:
         recipe.seed,
         recipe.corpus.tokenizer,
     )
-    counts: Counter[str] = Counter()
+    counts: Counter[Counted] = Counter()
     at(len(parts.train) + len(parts.validation), "")
     with Pools(run, parts, recipe.retrieve) as pool, ExitStack() as stack:
         files = {

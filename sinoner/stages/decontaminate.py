@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from sinoner import disk, resources
@@ -63,8 +64,7 @@ def _decontaminate(run: Run, tally: Tally, at: At) -> None:
             tally.take("entity", entities)
             reject = decontaminator.check(annotation.passage) if decontaminator else None
             if reject is not None:
-                tally.reject(reject)
-                tally.lose("entity", entities)
+                tally.reject(replace(reject, entities=entities))
                 continue
             file.write(line)
             tally.give("passage")

@@ -221,7 +221,7 @@ def _left_out(run: Run, tally: Tally, where: str, not_asked: Counter[str]) -> No
     """Tell which types were named that the benchmark does not have; their mentions are not scored."""
     if not not_asked:
         return
-    tally.make("answered type not asked", not_asked.total())
+    tally.make("answered_type_not_asked", not_asked.total())
     shown = sorted(not_asked.items(), key=lambda x: (-x[1], x[0]))[:_SHOWN]
     more = ", …" if len(not_asked) > _SHOWN else ""
     run.screen.say(

@@ -34,7 +34,7 @@ def _publish(run: Run, tally: Tally, at: At) -> None:
     tally.give("conversation", total)
     if run.recipe.train.base is not None and (run.folder / ADAPTER).is_dir():
         base = models.hub_name(run.recipe.train.base)
-        trained = run.manifest.entries["finetune"].made["trained conversation"]
+        trained = run.manifest.entries["finetune"].made["trained_conversation"]
         tuned = facts.model_copy(update={"counts": {**facts.counts, "train": trained}})
         text = card.model_card(tuned, settings.dataset_repo, settings.model_repo)
         hub.write_model(run.folder / MODEL, run.folder / ADAPTER, text, base)

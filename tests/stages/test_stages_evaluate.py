@@ -117,7 +117,7 @@ def test_a_model_that_answers_with_an_object_is_scored_on_it(
     assert all(r["raw"] == ANSWER and r["reason"] is None for r in rows)
     entry = json.loads((run / "manifest.json").read_text("utf-8"))["stages"]["evaluate"]
     assert entry["counts"]["query"] == {"in": 2, "out": 2, "rejected": 0}  # one question a passage
-    assert entry["made"] == {"answered type not asked": 2}
+    assert entry["made"] == {"answered_type_not_asked": 2}
     assert entry["settings"]["mode"] == mode
     assert "left out of the scores: 职务 2" in " ".join(said.stderr.split())
     assert json.loads((run / "eval/summary.json").read_text("utf-8"))["mode"] == mode

@@ -92,7 +92,7 @@ def test_what_the_manifest_says_about_the_set_is_shown(folder: Path) -> None:
         (folder / name).unlink()
     recipe, found = Recipe.model_validate({"name": "n"}), manifest(folder)
     assert not Page(write_report(folder, recipe, found).read_text(encoding="utf-8")).text("table", "facts")
-    made = {"conversation": 7, "negative type": 5, "hard negative type": 2, "dropped example": 3}
+    made = {"conversation": 7, "negative_type": 5, "hard_negative_type": 2, "dropped_example": 3}
     counts = {"passage": Count.model_validate({"in": 9, "out": 7, "rejected": 2})}
     more = {"made": made, "counts": counts, "reasons": {"no_types": 2}, "settings": {"max_tokens": 512}}
     found.entries["build-it-set"] = entry().model_copy(update=more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -113,10 +114,16 @@ def test_entities_are_judged_after_the_filter(server: FaultServer, tmp_path: Pat
         (f"d{n}#0", "judged_wrong", f"第{n}街 (街道)") for n in range(6)
     ]
     assert reason("judged_wrong") is not None
+    sums = [
+        sum(len(json.loads(line)["entities"]) for line in path.read_bytes().splitlines())
+        for path in (run / FILTERED, run / VERIFIED)
+    ]
+    lines = [json.loads(line) for line in (run / "rejects" / "verify.jsonl").read_bytes().splitlines()]
+    assert sums[0] == sums[1] + sum((r["unit"] == "entity") + r["entities"] for r in lines)
     counts = {unit: (c.in_, c.out, c.rejected) for unit, c in entry(run).counts.items()}
     assert counts == {"passage": (6, 6, 0), "entity": (18, 12, 6)}
-    assert entry(run).made["retyped entity"] == 6
-    assert entry(run).made["answer in the ledger"] == 6
+    assert entry(run).made["retyped_entity"] == 6
+    assert entry(run).made["ledger_answer"] == 6
     assert "verify: 6 done, 0 failed, 0 waiting (6 answers in this run" in said
     assert "6 retyped entities" in said
 
@@ -170,8 +177,8 @@ def test_what_the_server_failed_at_stays_and_is_asked_again_by_the_next_run(
     assert "passages not judged" in said
     assert [len(a.entities) for a in verified(run)] == [2, 3, 2]
     assert verified(run)[1].by.label == "human"
-    assert entry(run).made["passage not judged"] == 1
-    assert entry(run).made["entity not judged"] == 3
+    assert entry(run).made["passage_not_judged"] == 1
+    assert entry(run).made["entity_not_judged"] == 3
     said = execute(settings)
     assert "filter: unchanged, skipped" in said
     assert [len(a.entities) for a in verified(run)] == [2, 2, 2]
@@ -222,7 +229,7 @@ def test_the_ledger_of_annotating_takes_the_questions_of_the_judge(
     assert server.stats()["calls"] == 6
     execute(recipe(source, run, server, *by_llm, "filter.verify_model=n"), force=True)  # no question changed
     assert server.stats()["calls"] == 9
-    assert Manifest(run).entries["annotate"].made["answer in the ledger"] == 6
+    assert Manifest(run).entries["annotate"].made["ledger_answer"] == 6
 
 
 def test_batch_mode_is_for_annotating_only(server: FaultServer, tmp_path: Path) -> None:
@@ -259,9 +266,9 @@ def test_what_a_recipe_lacks_for_the_judge_is_told_before_it_runs(
 
 
 def test_the_plural_of_what_was_not_done() -> None:
-    assert plural("passage not judged") == "passages not judged"
-    assert plural("retyped entity") == "retyped entities"
-    assert plural("answer in the ledger") == "answers in the ledger"
+    assert plural("passage_not_judged") == "passages not judged"
+    assert plural("retyped_entity") == "retyped entities"
+    assert plural("ledger_answer") == "answers in the ledger"
 
 
 # --- stopped on the way ----------------------------------------------------------------------------------------
