@@ -115,6 +115,8 @@ class Agreement(Facts):
         alpha: Krippendorff's alpha, nominal, on the label of every character; None when it is not defined (all
             characters carry one and the same label).
         disagreements: (span, type) decisions that not all annotators share.
+        annotations: SHA-256 of the annotations of the run folder that the figures are kept in; empty elsewhere.
+        sheet: SHA-256 of the sheet for review as it was written; one with another is edited.
     """
 
     annotators: tuple[str, ...]
@@ -125,6 +127,8 @@ class Agreement(Facts):
     types: tuple[TypeAgreement, ...]
     alpha: float | None
     disagreements: int
+    annotations: str = ""
+    sheet: str = ""
 
 
 class SpanScore(Facts):

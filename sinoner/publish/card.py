@@ -239,9 +239,8 @@ def _labels(facts: CardFacts) -> str:
 
 
 def _annotator(by: Annotator) -> str:
-    if by.source != "llm":
-        return md.code(by.label)
-    return f"the language model {md.code(by.model)} (prompt {md.code(by.asked_with)})"
+    llm = f"the language model {md.code(by.model)} (prompt {md.code(by.asked_with)})"
+    return llm if by.source == "llm" else md.code(by.label)
 
 
 def _labels_zh(facts: CardFacts) -> str:
