@@ -67,7 +67,7 @@ def make(path: Path, passages: int) -> None:
                 pairs[names[n], kinds[n]] = None
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
-            passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
+            passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh", document=f"{i:06d}")
             file.write(disk.line(Annotation(passage=passage, entities=entities, by=by)))
 
 
@@ -78,9 +78,10 @@ def neighbours(source: Path, target: Path) -> None:
     from sinoner.records import Neighbours
     from sinoner.settings import ItSetSettings
 
-    ids = [row["passage"]["id"] for row in map(json.loads, source.open(encoding="utf-8"))]
-    held_out = validation_documents((i.rpartition("#")[0] for i in ids), ItSetSettings().validation, SEED)
-    pool = [i for i in ids if i.rpartition("#")[0] not in held_out]
+    passages = [row["passage"] for row in map(json.loads, source.open(encoding="utf-8"))]
+    ids = [p["id"] for p in passages]
+    held_out = validation_documents((p["document"] for p in passages), ItSetSettings().validation, SEED)
+    pool = [p["id"] for p in passages if p["document"] not in held_out]
     r = random.Random(0)
     with target.open("wb") as file:
         for own in ids:
@@ -143,7 +144,7 @@ def stage(folder: Path, method: str) -> dict[str, int]:
     manifest = Manifest(folder)
     perform(Run(folder, recipe, manifest, Screen()), BUILD)
     entry = manifest.entries["build-it-set"]
-    return {word.replace(" ", "_"): n for word, n in entry.made.items()}
+    return dict(entry.made)
 
 
 def child(method: str, source: Path, count: int, convert: int) -> None:

@@ -403,7 +403,9 @@ def test_evaluation_keeps_a_line_for_each_benchmark_and_language(tmp_path: Path)
     disk.write_rows(tmp_path / "a/test.jsonl", rows)
     run, _ = start(tmp_path / "run", retrieve={"k": 3})
     golds = [load_gold(str(tmp_path / name)) for name in "ba"]
-    _examples(run, golds, [g.annotations for g in golds], lambda total, note, done=None: None)
+    found = _examples(run, golds, [g.annotations for g in golds], lambda total, note, done=None: None)
+    assert [list(of_one) for of_one in found] == [["test0", "test1"]] * 2  # the same ids in both benchmarks
+    assert [a.passage.id for a in found[0]["test0"]] != [a.passage.id for a in found[1]["test0"]]
     told = shown_in_evaluation(tmp_path / "run")
     assert [(u.benchmark, u.lang, u.queries) for u in told] == [
         ("b", "zh", 2),
