@@ -317,7 +317,7 @@ def test_any_name_and_any_mention_survives(names: list[str], examples: list[str]
             lang="zh",
             variant=v,
             canonical=canonical,
-            by=Annotator(source="table"),
+            by="table",
             mentions=1,
             examples=tuple(examples),
         )
@@ -330,7 +330,7 @@ def test_any_name_and_any_mention_survives(names: list[str], examples: list[str]
         lang="en",
         variant="b",
         canonical="a",
-        by=Annotator(source="model", model="cosine"),
+        by="cosine",
         cosine=0.9,
         mentions=2,
     )
