@@ -49,13 +49,14 @@ def make(path: Path, passages: int) -> None:
     from filter import GLUE, HAN, TYPES
 
     from sinoner import disk
-    from sinoner.records import Annotation, Entity, Passage
+    from sinoner.records import Annotation, Annotator, Entity, Passage
     from sinoner.text.ground import occurrences
 
     r = random.Random(0)
     names = list(dict.fromkeys("".join(r.choices(HAN, k=r.randint(2, 8))) for _ in range(NAMES)))
     ranks = [int(r.paretovariate(0.37)) for _ in names]
     kinds = [r.choice(TYPES) + (f"{rank}类" if rank > 2 else "") for rank in ranks]
+    by = Annotator(source="llm", model="m", prompt="p")
     with path.open("wb") as file:
         for i in range(passages):
             pieces: list[str] = []
@@ -66,8 +67,8 @@ def make(path: Path, passages: int) -> None:
                 pairs[names[n], kinds[n]] = None
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
-            passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(disk.line(Annotation(passage=passage, entities=entities, by="m@p")))
+            passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh", document=f"{i:06d}")
+            file.write(disk.line(Annotation(passage=passage, entities=entities, by=by)))
 
 
 def neighbours(source: Path, target: Path) -> None:
@@ -77,9 +78,10 @@ def neighbours(source: Path, target: Path) -> None:
     from sinoner.records import Neighbours
     from sinoner.settings import ItSetSettings
 
-    ids = [row["passage"]["id"] for row in map(json.loads, source.open(encoding="utf-8"))]
-    held_out = validation_documents((i.rpartition("#")[0] for i in ids), ItSetSettings().validation, SEED)
-    pool = [i for i in ids if i.rpartition("#")[0] not in held_out]
+    passages = [row["passage"] for row in map(json.loads, source.open(encoding="utf-8"))]
+    ids = [p["id"] for p in passages]
+    held_out = validation_documents((p["document"] for p in passages), ItSetSettings().validation, SEED)
+    pool = [p["id"] for p in passages if p["document"] not in held_out]
     r = random.Random(0)
     with target.open("wb") as file:
         for own in ids:
@@ -145,7 +147,7 @@ def stage(folder: Path, method: str) -> dict[str, int]:
     perform(run, SPLIT)
     perform(run, BUILD)
     entry = manifest.entries["build-it-set"]
-    return {word.replace(" ", "_"): n for word, n in entry.made.items()}
+    return dict(entry.made)
 
 
 def child(method: str, source: Path, count: int, convert: int) -> None:

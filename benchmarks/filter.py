@@ -37,13 +37,14 @@ TYPES = ("人名", "地点", "组织机构", "产品", "时间", "事件", "职�
 def make(path: Path, passages: int) -> None:
     """Annotated passages as an LLM leaves them: about 12 entities each, long-tailed types, some noise."""
     from sinoner import disk
-    from sinoner.records import Annotation, Entity, Passage
+    from sinoner.records import Annotation, Annotator, Entity, Passage
     from sinoner.text.ground import occurrences
 
     r = random.Random(0)
     names = ["".join(r.choices(HAN, k=r.randint(2, 8))) for _ in range(20_000)] + list(LATIN)
     ranks = {name: int(r.paretovariate(0.8)) for name in names}
     kinds = {name: r.choice(TYPES) + (f"{rank}类" if rank > 4 else "") for name, rank in ranks.items()}
+    by = Annotator(source="llm", model="m", prompt="p")
     with path.open("wb") as file:
         for i in range(passages):
             pieces: list[str] = []
@@ -61,7 +62,7 @@ def make(path: Path, passages: int) -> None:
             text = "".join(pieces)
             entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
             passage = Passage(id=f"{i:06d}#0", text=text, source="made", lang="zh")
-            file.write(disk.line(Annotation(passage=passage, entities=entities, by="m@p")))
+            file.write(disk.line(Annotation(passage=passage, entities=entities, by=by)))
 
 
 def paper(source: Path, target: Path) -> None:

@@ -30,9 +30,8 @@ _MODULES = {
         "Passage",
         "Prediction",
         "Reject",
-        "Score",
     ),
-    "sinoner.measurements": ("SpanScore", "TypeScore"),
+    "sinoner.measurements": ("Score", "SpanScore", "TypeScore"),
     "sinoner.text.ground": ("Grounded",),
     "sinoner.errors": (
         "BelowRequirementError",

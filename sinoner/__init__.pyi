@@ -9,7 +9,7 @@ from sinoner.errors import (
     SinonerError,
     StoppedError,
 )
-from sinoner.measurements import SpanScore, TypeScore
+from sinoner.measurements import Score, SpanScore, TypeScore
 from sinoner.recognizer import Recognizer
 from sinoner.records import (
     Annotation,
@@ -21,7 +21,6 @@ from sinoner.records import (
     Passage,
     Prediction,
     Reject,
-    Score,
 )
 from sinoner.text.ground import Grounded
 

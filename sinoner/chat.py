@@ -53,8 +53,6 @@ def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str 
         InputError: the template changes what the turns say, so that the learned tokens cannot be told.
     """
     messages = list(conversation.messages)
-    # The passage, and before it the examples, each acknowledged; what follows are queries with their answers.
-    opening = (messages[0].role == "system") + (4 if conversation.examples else 2)
     dropped = 0
     while True:
         ids, labels = _encode(messages, tokenizer, system)
@@ -62,7 +60,7 @@ def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str 
             return Encoded(ids, labels, dropped)
         messages = messages[:-2]
         dropped += 1
-        if len(messages) <= opening:
+        if len(messages) <= conversation.first_query:
             return None
 
 

@@ -9,9 +9,44 @@ from typing import Literal
 
 from pydantic import Field
 
+from sinoner.bins import Histogram
 from sinoner.records import Facts
 
 Scheme = Literal["strict", "span", "type", "relaxed"]
+
+
+class Score(Facts):
+    """The micro scores of one model on one benchmark, in percent, two decimals.
+
+    ``precision``, ``recall`` and ``f1`` follow the metric of UniversalNER (normalised strings per query);
+    the ``strict_`` ones compare spans (passage, type, start, end) without any normalisation.
+
+    Example:
+        >>> from sinoner import annotate_texts, micro_f1
+        >>> gold = list(annotate_texts(["张伟在北京。"], by="jieba"))
+        >>> score = micro_f1(gold, gold, name="news")
+        >>> score.benchmark, score.gold, score.correct, score.f1, score.strict_f1
+        ('news', 2, 2, 100.0, 100.0)
+    """
+
+    benchmark: str
+    lang: str
+    model: str
+    examples: bool
+    passages: int
+    queries: int
+    gold: int
+    predicted: int
+    correct: int
+    unparsed: int
+    precision: float
+    recall: float
+    f1: float
+    low: float | None = None
+    high: float | None = None
+    strict_precision: float
+    strict_recall: float
+    strict_f1: float
 
 
 class TypeCount(Facts):
@@ -47,41 +82,6 @@ class TypeInventory(Facts):
     after: dict[str, int] = Field(default_factory=dict)
     singletons: dict[str, int] = Field(default_factory=dict)  # types with one mention, after merging
     surfaces: int = 0  # distinct surfaces in the sample that ``unstable`` looks at
-
-
-class Histogram(Facts):
-    """Counts in bins of equal width: bin i holds ``low + i * width`` up to, not with, ``low + (i + 1) * width``.
-
-    The last bin also holds everything above it.
-    """
-
-    low: float = 0.0
-    width: float
-    counts: tuple[int, ...] = ()
-
-
-class Bins:
-    """Counts values in bins of equal width, in flat memory; values outside count in the first or the last bin."""
-
-    def __init__(self, low: float, width: float, number: int) -> None:
-        """Make empty bins.
-
-        Args:
-            low: where the first bin begins.
-            width: of a bin.
-            number: how many there are.
-        """
-        self._low, self._width, self._last = low, width, number - 1
-        self._counts = [0] * number
-
-    def add(self, value: float) -> None:
-        """Count a value."""
-        place = int((value - self._low) / self._width)
-        self._counts[0 if place < 0 else min(place, self._last)] += 1
-
-    def histogram(self) -> Histogram:
-        """The counts so far."""
-        return Histogram(low=self._low, width=self._width, counts=tuple(self._counts))
 
 
 class Shape(Facts):
@@ -139,6 +139,8 @@ class Agreement(Facts):
         alpha: Krippendorff's alpha, nominal, on the label of every character; None when it is not defined (all
             characters carry one and the same label).
         disagreements: (span, type) decisions that not all annotators share.
+        annotations: SHA-256 of the annotations of the run folder that the figures are kept in; empty elsewhere.
+        sheet: SHA-256 of the sheet for review as it was written; one with another is edited.
     """
 
     annotators: tuple[str, ...]
@@ -149,6 +151,8 @@ class Agreement(Facts):
     types: tuple[TypeAgreement, ...]
     alpha: float | None
     disagreements: int
+    annotations: str = ""
+    sheet: str = ""
 
 
 class SpanScore(Facts):

@@ -22,6 +22,12 @@ class Prompt(BaseModel):
     id: str
     lang: Lang
 
+    @property
+    def family(self) -> str:
+        """The id without the language that it names (``extract.v1``); empty when it names none."""
+        found = self.id.replace(f".{self.lang}.v", ".v")
+        return found if found != self.id else ""
+
 
 class ExtractPrompt(Prompt):
     """A construction prompt: asks an LLM for all entities of ``{text}``."""

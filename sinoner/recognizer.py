@@ -11,7 +11,7 @@ from sinoner.errors import InputError
 from sinoner.generate.transformers_backend import LocalGenerator
 from sinoner.itset.predictions import answer_limit, predictions
 from sinoner.itset.render import query_conversations
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.settings.itset_section import ItSetSettings, Mode, Style
 from sinoner.text.ground import Grounded, ground
 from sinoner.text.lang import detect_lang
@@ -40,7 +40,7 @@ class Recognizer:
         self, generator: Generator, name: str, style: Style = "sinoner", mode: Mode = "passage"
     ) -> None:
         self._generate = generator
-        self._name = name
+        self._by = Annotator(source="model", model=name)
         self._style = style
         self._mode = mode
 
@@ -127,4 +127,4 @@ class Recognizer:
                     entities[found.surface, kind] = Entity(
                         surface=found.surface, type=kind, starts=found.starts
                     )
-        return Annotation(passage=passage, entities=tuple(entities.values()), by=self._name)
+        return Annotation(passage=passage, entities=tuple(entities.values()), by=self._by)

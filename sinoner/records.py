@@ -13,10 +13,12 @@ from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict
 
 Lang = Literal["zh", "en"]
-Unit = Literal["line", "document", "passage", "entity", "conversation", "query"]
+Unit = Literal["line", "document", "passage", "entity", "occurrence", "conversation", "query"]
+Source = Literal["human", "gold", "llm", "jieba", "lac", "table", "model"]
 _REASON = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -87,8 +89,15 @@ class Document(Record, frozen=True, kw_only=True):
         _filled(self, "id", "text")
 
 
-class Passage(Record, frozen=True, kw_only=True):
-    """A chunk of a document. The id is ``<document id>#<n>``; the chunks of a document rejoin to it.
+class Passage(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A chunk of a document; the chunks of a document rejoin to it.
+
+    Attributes:
+        id: unique in its run or file.
+        text: never empty.
+        source: where the document came from.
+        lang: its language.
+        document: the id of the document it was cut from; empty (and not written) when it is a whole text of its own.
 
     Example:
         >>> from sinoner import Passage
@@ -100,20 +109,94 @@ class Passage(Record, frozen=True, kw_only=True):
     text: str
     source: str
     lang: Lang
+    document: str = ""
 
     def __post_init__(self) -> None:
         _filled(self, "id", "text")
 
     @property
-    def document(self) -> str:
-        """The id of the document this passage was cut from."""
-        return document_of(self.id)
+    def whole(self) -> str:
+        """The id of the document it was cut from, or its own: equal for all passages of a document."""
+        return self.document or self.id
 
 
-def document_of(passage_id: str) -> str:
-    """The id of the document that a passage was cut from."""
-    head, _, tail = passage_id.rpartition("#")
-    return head or tail
+class Annotator(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Who annotated a passage, and what happened to the annotation since; fields that say nothing are not written.
+
+    Attributes:
+        source: people (``human`` with the corpus, ``gold`` in a gold file), an LLM, an embedded annotator, a rule
+            table, or a tuned model.
+        model: the LLM or the tuned model.
+        prompt: id of the prompt that the LLM was asked with (``extract.zh.v1``).
+        family: the prompt's name without its language (``extract.v1``), where the id holds one.
+        types: whether the LLM was given a closed list of types.
+        domain: whether it was given a domain.
+        shots: whether it was shown demonstrations.
+        sample: which of several answers of the same model this is, from 0.
+        truncated: whether the answer was cut off and what could be read of it was kept.
+        votes: answers that had to agree on a mention, when the annotation is the result of a vote; else 0.
+        voters: answers that voted; else 0.
+        verified_by: the model that judged the entities afterwards.
+    """
+
+    source: Source
+    model: str = ""
+    prompt: str = ""
+    family: str = ""
+    types: bool = False
+    domain: bool = False
+    shots: bool = False
+    sample: int = 0
+    truncated: bool = False
+    votes: int = 0
+    voters: int = 0
+    verified_by: str = ""
+
+    def __post_init__(self) -> None:
+        if self.source in ("llm", "model"):
+            _filled(self, "model")
+        elif self.model:
+            raise ValueError(f"model: {self.source} has none")
+        if self.prompt and self.source != "llm":
+            raise ValueError(f"prompt: {self.source} has none")
+        if min(self.sample, self.votes, self.voters) < 0:
+            raise ValueError("sample, votes and voters: must not be negative")
+
+    @property
+    def asked_with(self) -> str:
+        """The prompt of an LLM with what was added to it, and what happened to its answer, for people."""
+        added = [name for name in ("types", "domain", "shots") if getattr(self, name)]
+        return "+".join([self.prompt, *added]) + self._afterwards
+
+    @property
+    def label(self) -> str:
+        """One short word for people, cards and other tools: ``human``, ``jieba``, ``m@extract.zh.v1+types#2``."""
+        if self.source == "llm":
+            return f"{self.model}@{self.asked_with}"
+        return (self.model or self.source) + self._afterwards
+
+    @property
+    def _afterwards(self) -> str:
+        return (
+            (f"#{self.sample + 1}" if self.sample else "")
+            + ("~truncated" if self.truncated else "")
+            + (f"~vote{self.votes}of{self.voters}" if self.voters else "")
+            + (f"+verify:{self.verified_by}" if self.verified_by else "")
+        )
+
+    def sampled(self) -> Annotator:
+        """The annotator itself, whatever became of single annotations: what answers are compared by."""
+        if not (self.truncated or self.voters or self.verified_by):
+            return self
+        return replace(self, truncated=False, votes=0, voters=0, verified_by="")
+
+    def in_any_language(self) -> Annotator:
+        """The same annotator, whichever language's version of the prompt it was asked with."""
+        return replace(self, prompt=self.family, family="") if self.family else self
+
+
+HUMAN = Annotator(source="human")
+GOLD = Annotator(source="gold")
 
 
 class Annotation(Record, frozen=True, kw_only=True):
@@ -128,10 +211,9 @@ class Annotation(Record, frozen=True, kw_only=True):
 
     passage: Passage
     entities: tuple[Entity, ...]
-    by: str
+    by: Annotator
 
     def __post_init__(self) -> None:
-        _filled(self, "by")
         text = self.passage.text
         for entity in self.entities:
             surface = entity.surface
@@ -172,21 +254,33 @@ class Message(Record, frozen=True, kw_only=True):
 class Conversation(Record, frozen=True, kw_only=True):
     """Messages, and what they were made from: the waist between the data rooms and the model rooms.
 
+    Attributes:
+        id: unique among the conversations of a set.
+        messages: the turns.
+        first_query: index of the message that holds the first query; what stands before it are passage, examples and
+            their acknowledgements, what follows are queries and their answers.
+        passage: id of the passage that is asked about.
+        types: the types asked.
+        examples: ids of the passages shown as examples.
+
     Example:
         >>> from sinoner import Conversation, Message
         >>> turns = (Message(role="user", content="..."), Message(role="assistant", content="[]", learn=True))
-        >>> Conversation(id="a#0", messages=turns, passage="a#0", types=("人名",)).messages[-1].content
+        >>> Conversation(id="a#0", messages=turns, first_query=0, passage="a#0", types=("人名",)).messages[-1].content
         '[]'
     """
 
     id: str
     messages: tuple[Message, ...]
+    first_query: int
     passage: str
     types: tuple[str, ...]
     examples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _filled(self, "messages")
+        if not 0 <= self.first_query < len(self.messages):
+            raise ValueError(f"first_query: {self.first_query} is not one of {len(self.messages)} messages")
 
 
 class Prediction(Record, frozen=True, kw_only=True):
@@ -194,11 +288,12 @@ class Prediction(Record, frozen=True, kw_only=True):
 
     Example:
         >>> from sinoner import Prediction
-        >>> Prediction(id="a#0|人名", type="人名", raw='["张伟"]', surfaces=("张伟",)).surfaces
+        >>> Prediction(id="a#0|人名", passage="a#0", type="人名", raw='["张伟"]', surfaces=("张伟",)).surfaces
         ('张伟',)
     """
 
     id: str
+    passage: str
     type: str
     raw: str
     surfaces: tuple[str, ...] = ()
@@ -207,6 +302,15 @@ class Prediction(Record, frozen=True, kw_only=True):
 
 class Reject(Record, frozen=True, kw_only=True):
     """Something a stage did not let through, with a fixed snake_case reason that reports count.
+
+    Attributes:
+        id: of the passage or document it is, or belongs to.
+        stage: which stage.
+        reason: a word from a fixed vocabulary.
+        detail: what people need beside the reason.
+        unit: what it is. An ``occurrence`` is one place of an entity that keeps others.
+        entities: entities that went with it, for a passage or document; the lines of unit ``entity`` and the sum of
+            this field are all entities that a stage rejected.
 
     Example:
         >>> from sinoner import annotate_texts
@@ -220,41 +324,8 @@ class Reject(Record, frozen=True, kw_only=True):
     reason: str
     detail: str = ""
     unit: Unit = "passage"
+    entities: int = 0
 
     def __post_init__(self) -> None:
         if not _REASON.fullmatch(self.reason):
             raise ValueError(f"reason: {self.reason!r} is not snake_case")
-
-
-class Score(Facts):
-    """The micro scores of one model on one benchmark, in percent, two decimals.
-
-    ``precision``, ``recall`` and ``f1`` follow the metric of UniversalNER (normalised strings per query);
-    the ``strict_`` ones compare spans (passage, type, start, end) without any normalisation.
-
-    Example:
-        >>> from sinoner import annotate_texts, micro_f1
-        >>> gold = list(annotate_texts(["张伟在北京。"], by="jieba"))
-        >>> score = micro_f1(gold, gold, name="news")
-        >>> score.benchmark, score.gold, score.correct, score.f1, score.strict_f1
-        ('news', 2, 2, 100.0, 100.0)
-    """
-
-    benchmark: str
-    lang: str
-    model: str
-    examples: bool
-    passages: int
-    queries: int
-    gold: int
-    predicted: int
-    correct: int
-    unparsed: int
-    precision: float
-    recall: float
-    f1: float
-    low: float | None = None
-    high: float | None = None
-    strict_precision: float
-    strict_recall: float
-    strict_f1: float

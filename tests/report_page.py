@@ -6,8 +6,11 @@ from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
 
+from annotators import annotator
+
 from sinoner import measurements
-from sinoner.records import Annotation, Conversation, Entity, Message, Passage, Reject, Score
+from sinoner.measurements import Score
+from sinoner.records import Annotation, Conversation, Entity, Message, Passage, Reject
 from sinoner.report import data as shown
 
 VOID = {"meta", "br", "input"}
@@ -76,7 +79,9 @@ class Page(HTMLParser):
 
 def annotation(text: str, *entities: tuple[str, str, int], id: str = "p#0", by: str = "test") -> Annotation:
     made = tuple(Entity(surface=s, type=t, starts=(i,)) for s, t, i in entities)
-    return Annotation(passage=Passage(id=id, text=text, source="s", lang="zh"), entities=made, by=by)
+    return Annotation(
+        passage=Passage(id=id, text=text, source="s", lang="zh"), entities=made, by=annotator(by)
+    )
 
 
 def score(model: str, examples: bool, f1: float, benchmark: str = "gold", **more: float) -> Score:
@@ -112,10 +117,10 @@ def full(word: str = "plain") -> shown.ReportData:
         inventory=inventory(word),
         **measured(word),
         **examples(word),
-        annotations=(Annotation(passage=passage, entities=(outer, entity, crossing), by=word),),
+        annotations=(Annotation(passage=passage, entities=(outer, entity, crossing), by=annotator(word)),),
         examples=(
             Conversation(
-                id=word, passage=word, types=(word,), examples=(word,),
+                id=word, passage=word, first_query=0, types=(word,), examples=(word,),
                 messages=tuple(Message(role=r, content=word, learn=x) for r, x in roles),  # type: ignore[arg-type]
             ),
         ),

@@ -54,7 +54,7 @@ def conversation(*answers: str, opening: bool = True, learn: bool = True) -> Con
             Message(role="assistant", content=answer, learn=learn),
         ]
     types = tuple(f"类{i}" for i in range(len(answers)))
-    return Conversation(id="c", messages=tuple(messages), passage="p#0", types=types)
+    return Conversation(id="c", messages=tuple(messages), first_query=2 * opening, passage="p#0", types=types)
 
 
 CONTENT = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="<"), max_size=12)
@@ -70,7 +70,7 @@ def test_every_token_and_every_label(turns: list[tuple[str, str, bool]], system:
             Message(role="assistant", content=told, learn=learn),
         ]
     made = encode(
-        Conversation(id="c", messages=tuple(messages), passage="p", types=("t",) * len(turns)),
+        Conversation(id="c", messages=tuple(messages), first_query=0, passage="p", types=("t",) * len(turns)),
         TOKENIZER,
         10**6,
     )
@@ -114,7 +114,7 @@ def test_whole_queries_are_dropped_from_the_end(examples: bool) -> None:
     whole = conversation('["甲"]', '["乙乙乙乙"]', "[]")
     if examples:
         shown = (Message(role="user", content="例子"), Message(role="assistant", content="读完", learn=True))
-        whole = replace(whole, messages=(*shown, *whole.messages), examples=("e",))
+        whole = replace(whole, messages=(*shown, *whole.messages), first_query=4, examples=("e",))
     lengths = [len(chatml(whole.messages[: len(whole.messages) - 2 * dropped])[0]) for dropped in range(3)]
     for cutoff in range(lengths[2] - 2, lengths[0] + 2):
         made = encode(whole, TOKENIZER, cutoff)

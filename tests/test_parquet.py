@@ -16,7 +16,12 @@ def conversation(n: int) -> Conversation:
         Message(role="assistant", content="[]", learn=True),
     )
     return Conversation(
-        id=f"p{n}#0|类", messages=turns, passage=f"p{n}#0", types=("类",), examples=("a",) * (n % 3)
+        id=f"p{n}#0|类",
+        messages=turns,
+        first_query=0,
+        passage=f"p{n}#0",
+        types=("类",),
+        examples=("a",) * (n % 3),
     )
 
 

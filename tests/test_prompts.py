@@ -65,6 +65,13 @@ def test_a_path_may_name_the_language(tmp_path):
         extract_prompt(str(tmp_path / "mine.{lang}.yaml"), "en")
 
 
+def test_the_versions_of_a_prompt_in_several_languages_are_of_one_family():
+    assert {extract_prompt("extract", lang).family for lang in ("zh", "en")} == {"extract.v1"}
+    shown = {"lang": "zh", "system": "", "user": "{text}"}
+    assert ExtractPrompt(id="mine", **shown).family == ""
+    assert ExtractPrompt(id="mine.en.v1", **shown).family == ""  # names another language than its own
+
+
 def test_the_highest_version_wins_by_number(tmp_path, monkeypatch):
     (tmp_path / "prompts").mkdir()
     for version in (2, 10, 9):

@@ -9,7 +9,7 @@ import pytest
 from sinoner.errors import InputError
 from sinoner.itset.render import query_conversation, query_conversations
 from sinoner.recognizer import Recognizer
-from sinoner.records import Annotation, Conversation, Entity, Passage
+from sinoner.records import HUMAN, Annotation, Conversation, Entity, Passage
 from sinoner.settings.itset_section import Mode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,7 +67,7 @@ def test_every_type_is_asked_in_order() -> None:
         ("名字", "林晓"),
         ("名字", "上海"),
     ]
-    assert made.by == "my-model"
+    assert made.by.label == "my-model"
     assert made.passage.text == TEXT
     assert [c.types for c in generator.asked] == [("地点",), ("产品",), ("名字",)]
     assert generator.asked[0] == query_conversation(made.passage, "地点", (), "sinoner")
@@ -76,7 +76,7 @@ def test_every_type_is_asked_in_order() -> None:
 def test_the_language_and_the_style_are_those_of_training() -> None:
     passage = Passage(id="e#0", text="Tom is in Oslo.", source="s", lang="en")
     example = Annotation(
-        passage=passage, entities=(Entity(surface="Tom", type="person", starts=(0,)),), by="human"
+        passage=passage, entities=(Entity(surface="Tom", type="person", starts=(0,)),), by=HUMAN
     )
     generator = Scripted('["ann"]')
     made = Recognizer(generator, "m", "rait").extract("Ann left.", ["person"], [example])
@@ -137,7 +137,7 @@ def answers(model: str, **settings: str) -> list[str]:
     recognizer = Recognizer.from_pretrained(model, device="cpu", **settings)  # type: ignore[arg-type]
     recognizer._generate._max_new_tokens = 12  # type: ignore[attr-defined]
     made = recognizer.extract("林晓在上海。", ["人名"])
-    assert made.by == model
+    assert made.by.label == model
     passage = Passage(id="p#0", text="林晓在上海。", source="s", lang="zh")
     return list(recognizer._generate([query_conversation(passage, "人名", (), "sinoner")]))
 

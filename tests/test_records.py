@@ -11,8 +11,12 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from sinoner import disk
+from sinoner.measurements import Score
 from sinoner.records import (
+    GOLD,
+    HUMAN,
     Annotation,
+    Annotator,
     Conversation,
     Document,
     Entity,
@@ -22,7 +26,6 @@ from sinoner.records import (
     Prediction,
     Record,
     Reject,
-    Score,
 )
 
 SCORE = {
@@ -30,6 +33,7 @@ SCORE = {
     "predicted": 1, "correct": 1, "unparsed": 0, "precision": 1.0, "recall": 1.0, "f1": 1.0,
     "strict_precision": 1.0, "strict_recall": 1.0, "strict_f1": 1.0,
 }  # fmt: skip
+LLM = Annotator(source="llm", model="m", prompt="extract.zh.v1", family="extract.v1")
 PASSAGE = {"id": "d#0", "text": "北京在北京", "source": "s", "lang": "zh"}
 ENTITY = {"surface": "北京", "type": "地点", "starts": [0, 3]}
 ACCEPTED: list[tuple[type[Record], dict[str, Any]]] = [
@@ -37,16 +41,32 @@ ACCEPTED: list[tuple[type[Record], dict[str, Any]]] = [
     (Document, {**PASSAGE, "entities": None}),
     (Document, {**PASSAGE, "entities": [ENTITY]}),
     (Passage, PASSAGE),
-    (Annotation, {"passage": PASSAGE, "entities": [ENTITY], "by": "human"}),
-    (Annotation, {"passage": PASSAGE, "entities": [], "by": "human"}),
+    (Passage, {**PASSAGE, "document": "d"}),
+    (Annotator, {"source": "human"}),
+    (
+        Annotator,
+        {"source": "llm", "model": "m", "prompt": "extract.zh.v1", "family": "extract.v1", "sample": 1},
+    ),
+    (Annotation, {"passage": PASSAGE, "entities": [ENTITY], "by": {"source": "human"}}),
+    (Annotation, {"passage": PASSAGE, "entities": [], "by": {"source": "human"}}),
     (Neighbours, {"id": "d#0", "neighbours": ["a", "b"], "cosine": [1.0, 0.5], "bm25": []}),
     (Message, {"role": "assistant", "content": "", "learn": True}),
     (
         Conversation,
-        {"id": "c", "messages": [{"role": "user", "content": "x"}], "passage": "d#0", "types": ["t"]},
+        {
+            "id": "c",
+            "messages": [{"role": "user", "content": "x"}],
+            "first_query": 0,
+            "passage": "d#0",
+            "types": ["t"],
+        },
     ),
-    (Prediction, {"id": "d#0|t", "type": "t", "raw": "?", "surfaces": [], "reason": "unparsed"}),
+    (
+        Prediction,
+        {"id": "d#0|t", "passage": "d#0", "type": "t", "raw": "?", "surfaces": [], "reason": "unparsed"},
+    ),
     (Reject, {"id": "d#0", "stage": "filter", "reason": "too_long", "detail": "x", "unit": "entity"}),
+    (Reject, {"id": "d#0", "stage": "filter", "reason": "too_short", "entities": 3}),
 ]
 REFUSED: list[tuple[type[Record], dict[str, Any], str]] = [
     (Entity, {**ENTITY, "surface": ""}, "surface"),
@@ -61,21 +81,50 @@ REFUSED: list[tuple[type[Record], dict[str, Any], str]] = [
     (Passage, {**PASSAGE, "id": ""}, "id"),
     (Passage, {**PASSAGE, "text": ""}, "text"),
     (Passage, {**PASSAGE, "lang": "auto"}, "lang"),
-    (Annotation, {"passage": PASSAGE, "entities": [{**ENTITY, "starts": [1]}], "by": "x"}, "not at offset 1"),
     (
         Annotation,
-        {"passage": PASSAGE, "entities": [{**ENTITY, "starts": [0, 9]}], "by": "x"},
+        {"passage": PASSAGE, "entities": [{**ENTITY, "starts": [1]}], "by": {"source": "human"}},
+        "not at offset 1",
+    ),
+    (
+        Annotation,
+        {"passage": PASSAGE, "entities": [{**ENTITY, "starts": [0, 9]}], "by": {"source": "human"}},
         "not at offset 9",
     ),
     (Annotation, {"passage": PASSAGE, "entities": [], "by": ""}, "by"),
+    (Annotation, {"passage": PASSAGE, "entities": [], "by": "m@extract.zh.v1"}, "by"),
+    (Annotator, {"source": "oracle"}, "source"),
+    (Annotator, {"source": "llm", "prompt": "p"}, "model must not be empty"),
+    (Annotator, {"source": "model"}, "model must not be empty"),
+    (Annotator, {"source": "human", "model": "m"}, "human has none"),
+    (Annotator, {"source": "model", "model": "m", "prompt": "p"}, "model has none"),
+    (Annotator, {"source": "human", "voters": -1}, "not be negative"),
+    (Annotator, {"source": "human", "sample": -1}, "not be negative"),
     (Message, {"role": "gpt", "content": "x"}, "role"),
     (Message, {"role": "user", "content": None}, "content"),
-    (Conversation, {"id": "c", "messages": [], "passage": "d#0", "types": []}, "messages"),
+    (Conversation, {"id": "c", "messages": [], "first_query": 0, "passage": "d#0", "types": []}, "messages"),
+    (
+        Conversation,
+        {
+            "id": "c",
+            "messages": [{"role": "user", "content": "x"}],
+            "first_query": 1,
+            "passage": "d",
+            "types": [],
+        },
+        "first_query: 1 is not one of 1 messages",
+    ),
+    (
+        Conversation,
+        {"id": "c", "messages": [{"role": "user", "content": "x"}], "passage": "d", "types": []},
+        "first_query",
+    ),
     (Reject, {"id": "x", "stage": "s", "reason": "Too long"}, "reason"),
     (Reject, {"id": "x", "stage": "s", "reason": ""}, "reason"),
     (Reject, {"id": "x", "stage": "s", "reason": "ok", "unit": "page"}, "unit"),
     (Neighbours, {"neighbours": []}, "id"),
-    (Prediction, {"id": "x", "type": "t"}, "raw"),
+    (Prediction, {"id": "x", "passage": "p", "type": "t"}, "raw"),
+    (Prediction, {"id": "x", "type": "t", "raw": ""}, "passage"),
 ]
 
 
@@ -105,10 +154,10 @@ def test_refused_when_the_program_makes_them() -> None:
         replace(passage, text="")
     with pytest.raises(ValueError, match="id must not be empty"):
         Document(id="", text="x", source="s", lang="zh")
-    with pytest.raises(ValueError, match="by must not be empty"):
-        Annotation(passage=passage, entities=(), by="")
+    with pytest.raises(ValueError, match="model must not be empty"):
+        Annotator(source="model")
     with pytest.raises(ValueError, match="messages must not be empty"):
-        Conversation(id="c", messages=(), passage="d#0", types=())
+        Conversation(id="c", messages=(), first_query=0, passage="d#0", types=())
     with pytest.raises(ValueError, match="'Too long' is not snake_case"):
         Reject(id="x", stage="s", reason="Too long")
 
@@ -136,10 +185,18 @@ def test_a_score_is_checked_and_frozen() -> None:
 
 def test_offsets_are_code_points() -> None:
     passage = Passage(id="d#0", text="😀𠮷北京", source="s", lang="zh")
-    made = Annotation(passage=passage, entities=(Entity(surface="北京", type="t", starts=(2,)),), by="x")
+    made = Annotation(
+        passage=passage,
+        entities=(Entity(surface="北京", type="t", starts=(2,)),),
+        by=Annotator(source="model", model="x"),
+    )
     assert made.entities[0].starts == (2,)
     with pytest.raises(ValueError, match="offset 4"):  # where UTF-16 would have it
-        Annotation(passage=passage, entities=(Entity(surface="北京", type="t", starts=(4,)),), by="x")
+        Annotation(
+            passage=passage,
+            entities=(Entity(surface="北京", type="t", starts=(4,)),),
+            by=Annotator(source="model", model="x"),
+        )
 
 
 def test_nested_and_many_typed_entities_are_legal() -> None:
@@ -148,7 +205,10 @@ def test_nested_and_many_typed_entities_are_legal() -> None:
         Entity(surface=s, type=t, starts=(0,))
         for s, t in (("北京", "地点"), ("北京大学", "组织"), ("北京大学", "学校"))
     )
-    assert Annotation(passage=passage, entities=entities, by="x").entities == entities
+    assert (
+        Annotation(passage=passage, entities=entities, by=Annotator(source="model", model="x")).entities
+        == entities
+    )
 
 
 @given(st.text(alphabet="ab", min_size=1, max_size=12), st.data())
@@ -158,14 +218,81 @@ def test_an_annotation_is_grounded_exactly_when_the_text_says_so(text: str, data
     passage = Passage(id="d#0", text=text, source="s", lang="en")
     entities = (Entity(surface=surface, type="t", starts=(start,)),)
     if text[start : start + len(surface)] == surface:
-        assert Annotation(passage=passage, entities=entities, by="x").entities == entities
+        assert (
+            Annotation(passage=passage, entities=entities, by=Annotator(source="model", model="x")).entities
+            == entities
+        )
     else:
         with pytest.raises(ValueError, match="is not at offset"):
-            Annotation(passage=passage, entities=entities, by="x")
+            Annotation(passage=passage, entities=entities, by=Annotator(source="model", model="x"))
+
+
+@pytest.mark.parametrize(("document", "whole"), [("news-3", "news-3"), ("", "news-3#1")])
+def test_the_document_of_a_passage(document: str, whole: str) -> None:
+    passage = Passage(id="news-3#1", text="x", source="s", lang="zh", document=document)
+    assert passage.whole == whole
+    assert (b"document" in disk.line(passage)) == bool(document)
+
+
+# --- annotators ---------------------------------------------------------------------------------------------------
+
+NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+AFTERWARDS = {
+    "sample": st.integers(0, 20),
+    "truncated": st.booleans(),
+    "votes": st.integers(0, 3),
+    "voters": st.integers(3, 9),
+    "verified_by": st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+}
+ASKED = {
+    "prompt": NAME,
+    "family": NAME | st.just(""),
+    "types": st.booleans(),
+    "domain": st.booleans(),
+    "shots": st.booleans(),
+}
+ANNOTATORS = st.one_of(
+    st.builds(Annotator, source=st.sampled_from(["human", "gold", "jieba", "lac", "table"]), **AFTERWARDS),
+    st.builds(Annotator, source=st.just("model"), model=NAME, **AFTERWARDS),
+    st.builds(Annotator, source=st.just("llm"), model=NAME, **ASKED, **AFTERWARDS),
+)
+
+
+@given(ANNOTATORS)
+def test_an_annotator_is_the_same_from_json(annotator: Annotator) -> None:
+    line = disk.line(annotator)
+    assert disk.parse(line, Annotator) == annotator
+    assert hash(disk.parse(line, Annotator)) == hash(annotator)
+    assert all(json.loads(line).values())  # what says nothing is not written
+    passage = Passage(id="d#0", text="x", source="s", lang="zh")
+    annotation = Annotation(passage=passage, entities=(), by=annotator)
+    assert disk.parse(disk.line(annotation), Annotation) == annotation
+
+
+@given(ANNOTATORS)
+def test_what_became_of_an_annotation_does_not_make_another_annotator(annotator: Annotator) -> None:
+    plain = annotator.sampled()
+    assert replace(annotator, truncated=False, votes=0, voters=0, verified_by="") == plain
+    assert plain.sampled() is plain
+    assert annotator.label.startswith(plain.label)
+    assert plain.in_any_language().in_any_language() == plain.in_any_language()
 
 
 @pytest.mark.parametrize(
-    ("id", "document"), [("news-3#0", "news-3"), ("a#b#12", "a#b"), ("alone", "alone"), ("#7", "7")]
+    ("annotator", "label"),
+    [
+        (HUMAN, "human"),
+        (GOLD, "gold"),
+        (replace(HUMAN, verified_by="judge"), "human+verify:judge"),
+        (Annotator(source="jieba"), "jieba"),
+        (Annotator(source="model", model="runs/mine"), "runs/mine"),
+        (LLM, "m@extract.zh.v1"),
+        (replace(LLM, types=True, domain=True, shots=True, sample=1), "m@extract.zh.v1+types+domain+shots#2"),
+        (replace(LLM, truncated=True), "m@extract.zh.v1~truncated"),
+        (replace(LLM, sample=9, votes=2, voters=3, verified_by="j"), "m@extract.zh.v1#10~vote2of3+verify:j"),
+        (LLM.in_any_language(), "m@extract.v1"),
+        (replace(LLM, prompt="mine", family="").in_any_language(), "m@mine"),
+    ],
 )
-def test_the_document_of_a_passage(id: str, document: str) -> None:
-    assert Passage(id=id, text="x", source="s", lang="zh").document == document
+def test_what_people_read_of_an_annotator(annotator: Annotator, label: str) -> None:
+    assert annotator.label == label

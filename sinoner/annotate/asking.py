@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sinoner.annotate.demonstrations import Demonstrations
 from sinoner.llm.request import Request, make_request, request_body
 from sinoner.prompts import ExtractPrompt, extract_prompt, fill, guidance_prompt
-from sinoner.records import Annotation, Lang, Message, Passage
+from sinoner.records import Annotation, Annotator, Lang, Message, Passage
 from sinoner.settings import AnnotateSettings, LlmSettings
 
 Output = Literal["json_schema", "json_object", "text"]
@@ -64,6 +64,10 @@ class Asking:
 
     @cached_property
     def _prompts(self) -> dict[tuple[str, Lang], ExtractPrompt]:
+        return {}
+
+    @cached_property
+    def _annotators(self) -> dict[tuple[str, str, int, bool], Annotator]:
         return {}
 
     @cached_property
@@ -121,13 +125,23 @@ class Asking:
         words = fill(guidance_prompt(passage.lang).reask, {"error": error})
         return (*messages, Message(role="assistant", content=quoted), Message(role="user", content=words))
 
-    def by(self, passage: Passage, model: str, sample: int = 0) -> str:
+    def by(self, passage: Passage, model: str, sample: int = 0, *, truncated: bool = False) -> Annotator:
         """Who annotated, for the data: model, prompt, what was added to it, and which sample it was."""
-        added = [name for name in ("types", "domain") if getattr(self.settings, name)]
-        added += ["shots"] if self.demonstrations is not None else []
-        return "+".join([f"{model}@{self.prompt(model, passage.lang).id}", *added]) + (
-            f"#{sample + 1}" if sample else ""
-        )
+        prompt = self.prompt(model, passage.lang)
+        key = (model, prompt.id, sample, truncated)
+        if key not in self._annotators:
+            self._annotators[key] = Annotator(
+                source="llm",
+                model=model,
+                prompt=prompt.id,
+                family=prompt.family,
+                types=bool(self.settings.types),
+                domain=bool(self.settings.domain),
+                shots=self.demonstrations is not None,
+                sample=sample,
+                truncated=truncated,
+            )
+        return self._annotators[key]
 
 
 def guidance(settings: AnnotateSettings, lang: Lang) -> str:

@@ -196,7 +196,7 @@ def read_back(passages: Iterable[Passage], asking: Asking, ledger: Ledger) -> It
             if finding.reason is not None:
                 failure = failure or finding
                 continue
-            by = asking.by(passage, model, sample) + ("~truncated" if finding.truncated else "")
+            by = asking.by(passage, model, sample, truncated=finding.truncated)
             annotation, lost = build(passage, finding.pairs, by, asking.settings.grounding, types)
             assert isinstance(annotation, Annotation)
             rejects = rejects if samples else lost

@@ -241,7 +241,7 @@ def judge(annotation: Annotation, opinion: Opinion, model: str, better: BetterTy
         if changed:
             renamed.add(len(kept))
         kept.append(_renamed(entity, name))
-    judged = replace(annotation, entities=tuple(kept), by=f"{annotation.by}+verify:{model}")
+    judged = replace(annotation, entities=tuple(kept), by=replace(annotation.by, verified_by=model))
     return Judged(judged, tuple(rejects), retyped, unjudged, opinion.reason)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from sinoner.errors import MissingExtraError
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import Annotation, Annotator, Entity, Passage, Reject
 
 STAGE = "annotate"
 Tagger = Callable[[str], Iterable[tuple[str, str]]]
@@ -58,13 +58,13 @@ def annotate_offline(
     The tagger's spans are kept where the tagger saw them. A passage in another language is a reject
     (``language_not_supported``).
     """
-    tag = tagger(name)
+    tag, by = tagger(name), Annotator(source=name)
     for passage in passages:
         if passage.lang != "zh":
             detail = f"{name} reads Chinese only"
             yield Reject(id=passage.id, stage=STAGE, reason="language_not_supported", detail=detail)
             continue
-        yield Annotation(passage=passage, entities=_entities(passage.text, tag), by=name)
+        yield Annotation(passage=passage, entities=_entities(passage.text, tag), by=by)
 
 
 def _entities(text: str, tag: Tagger) -> tuple[Entity, ...]:

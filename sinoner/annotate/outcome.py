@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import Annotation, Annotator, Entity, Passage, Reject
 from sinoner.text.ground import Fold, Grounded, ground
 
 STAGE = "annotate"
@@ -14,7 +14,7 @@ Outcome = tuple[Annotation | Reject, list[Reject]]
 def build(
     passage: Passage,
     pairs: Iterable[tuple[str, str]],
-    by: str,
+    by: Annotator,
     fold: Fold = "folded",
     types: Mapping[str, str] | None = None,
 ) -> Outcome:

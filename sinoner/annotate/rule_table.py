@@ -7,10 +7,10 @@ from operator import add
 
 from sinoner.annotate.rule_table_file import Rule, Table
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.text.edges import inside_grapheme, inside_word, is_letter
 
-BY = "table"
+BY = Annotator(source="table")
 Span = tuple[int, int]
 Finder = Callable[[str], tuple[Entity, ...]]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sinoner.errors import InputError
-from sinoner.measurements import SpanScore, TypeScore
-from sinoner.records import Annotation, Facts, Prediction, Reject, Score
+from sinoner.measurements import Score, SpanScore, TypeScore
+from sinoner.records import Annotation, Facts, Prediction, Reject
 
 if TYPE_CHECKING:
     from sinoner.score.spans import Canonical
@@ -140,8 +140,9 @@ def micro_f1(
     asked = types if types is not None else [e.type for annotation in right for e in annotation.entities]
     asked = list(dict.fromkeys(asked))
     predictions = {
-        f"{annotation.passage.id}|{kind}": Prediction(
+        (annotation.passage.id, kind): Prediction(
             id=f"{annotation.passage.id}|{kind}",
+            passage=annotation.passage.id,
             type=kind,
             raw="",
             surfaces=tuple(e.surface for e in given.entities if e.type == kind),

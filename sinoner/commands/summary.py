@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sinoner.records import Score
+from sinoner.counted import plural
+from sinoner.measurements import Score
 from sinoner.run.manifest import Manifest
-from sinoner.run.stage import plural
 from sinoner.stages.evaluate import scores
 
 

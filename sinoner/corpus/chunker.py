@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Document, Entity, Passage, Reject
+from sinoner.records import HUMAN, Annotation, Document, Entity, Passage, Reject
 from sinoner.settings import CorpusSettings
 from sinoner.text.sentences import clauses, sentences
 from sinoner.text.token_count import CountUpTo, counter_of
@@ -70,12 +70,18 @@ def chunk_document(
     """The passages (or annotations) of one document."""
     offset = 0
     for n, text in enumerate(cut(document.text, till, limit)):
-        passage = Passage(id=f"{document.id}#{n}", text=text, source=document.source, lang=document.lang)
+        passage = Passage(
+            id=f"{document.id}#{n}",
+            text=text,
+            source=document.source,
+            lang=document.lang,
+            document=document.id,
+        )
         if document.entities is None:
             yield passage
         else:
             inside, crossing = _within(document.entities, offset, len(text))
-            yield Annotation(passage=passage, entities=inside, by="human")
+            yield Annotation(passage=passage, entities=inside, by=HUMAN)
             for entity in crossing:
                 detail = f"{entity.surface} ({entity.type})"
                 yield Reject(id=passage.id, stage=STAGE, reason="cut_through", detail=detail, unit="entity")

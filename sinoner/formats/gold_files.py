@@ -17,7 +17,7 @@ from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.formats import parsers
 from sinoner.formats.labelled_text import Bad, Row, read
-from sinoner.records import Annotation, Entity, Lang, Passage, Record, Reject
+from sinoner.records import GOLD, Annotation, Entity, Lang, Passage, Record, Reject
 from sinoner.text.lang import detect_lang
 from sinoner.text.mentions import Span, span_row
 
@@ -124,7 +124,7 @@ def _annotation(
         for (surface, kind), found in starts.items()
     )
     passage = Passage(id=id, text=row.text, source=source, lang=row.lang or lang or detect_lang(row.text))
-    return Annotation(passage=passage, entities=entities, by="gold")
+    return Annotation(passage=passage, entities=entities, by=GOLD)
 
 
 def read_gold(path: Path, name: str, lang: Lang | None = None) -> Gold:

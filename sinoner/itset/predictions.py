@@ -53,7 +53,14 @@ def predictions(query: Conversation, raw: str, mode: Mode) -> Predicted:
         return _of_object(query, raw)
     (kind,) = query.types
     listed = parse_surfaces(raw)
-    made = Prediction(id=query.id, type=kind, raw=raw, surfaces=listed.surfaces, reason=listed.reason)
+    made = Prediction(
+        id=query.id,
+        passage=query.passage,
+        type=kind,
+        raw=raw,
+        surfaces=listed.surfaces,
+        reason=listed.reason,
+    )
     return Predicted((made,))
 
 
@@ -71,6 +78,7 @@ def _of_object(query: Conversation, raw: str) -> Predicted:
     made = tuple(
         Prediction(
             id=query_id(query.passage, kind),
+            passage=query.passage,
             type=kind,
             raw=raw,
             surfaces=tuple(surfaces),

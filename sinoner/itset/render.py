@@ -60,7 +60,14 @@ def conversations(
         told = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
         question = _question_object(passage.lang, asked, mode)
         messages = (*opening, question, Message(role="assistant", content=told, learn=True))
-        made = Conversation(id=passage.id, messages=messages, passage=passage.id, types=asked, examples=shown)
+        made = Conversation(
+            id=passage.id,
+            messages=messages,
+            first_query=len(opening),
+            passage=passage.id,
+            types=asked,
+            examples=shown,
+        )
         return (made,)
     by_type = _told(entities, in_text_order=style != "rait")
     questions = _questions(passage.lang, style)
@@ -70,6 +77,7 @@ def conversations(
             Conversation(
                 id=query_id(passage.id, kind),
                 messages=(*opening, *turn),
+                first_query=len(opening),
                 passage=passage.id,
                 types=(kind,),
                 examples=shown,
@@ -78,7 +86,12 @@ def conversations(
         )
     messages = (*opening, *chain.from_iterable(turns))
     made = Conversation(
-        id=passage.id, messages=messages, passage=passage.id, types=tuple(types), examples=shown
+        id=passage.id,
+        messages=messages,
+        first_query=len(opening),
+        passage=passage.id,
+        types=tuple(types),
+        examples=shown,
     )
     return (made,)
 
@@ -97,9 +110,11 @@ def query_conversations(
     if not types:
         return ()
     asked = tuple(dict.fromkeys(types))
+    opening = _opening(passage, examples, style)
     made = Conversation(
         id=passage.id,
-        messages=(*_opening(passage, examples, style), _question_object(passage.lang, asked, mode)),
+        messages=(*opening, _question_object(passage.lang, asked, mode)),
+        first_query=len(opening),
         passage=passage.id,
         types=asked,
         examples=tuple(e.passage.id for e in examples),
@@ -115,12 +130,14 @@ def query_conversation(
     gold: Sequence[Entity] | None = None,
 ) -> Conversation:
     """One conversation that asks one type of a passage; it ends with the query, or with the gold answer if given."""
-    messages = [*_opening(passage, examples, style), _questions(passage.lang, style)[kind]]
+    opening = _opening(passage, examples, style)
+    messages = [*opening, _questions(passage.lang, style)[kind]]
     if gold is not None:
         messages.append(Message(role="assistant", content=answer(gold, kind, style), learn=True))
     return Conversation(
         id=query_id(passage.id, kind),
         messages=tuple(messages),
+        first_query=len(opening),
         passage=passage.id,
         types=(kind,),
         examples=tuple(e.passage.id for e in examples),

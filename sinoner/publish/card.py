@@ -1,7 +1,6 @@
 """Cards of the published data set and model: YAML front matter for the Hub, a body for people.
 
-Everything that comes from a corpus, a model or a person is escaped before it enters the Markdown, and a
-path of this machine is shown by its last part only.
+Foreign text is escaped before it enters the Markdown; a path of this machine is shown by its last part only.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from sinoner.measurements import Score
 from sinoner.publish import markdown as md
-from sinoner.records import Facts, Lang, Score
+from sinoner.records import Annotator, Facts, Lang
 
 PAPER = "https://arxiv.org/abs/2406.17305"
 PAPER_TITLE = "Retrieval Augmented Instruction Tuning for Open NER with Large Language Models"
@@ -32,7 +32,7 @@ class CardFacts(Facts):
         name: title of the data set or model.
         languages: languages of the passages.
         licence: licence identifier, as the Hub spells it, of what the card describes.
-        annotators: the distinct ``by`` values of the annotations.
+        annotators: who annotated, the busiest first.
         counts: conversations per split.
         passages: annotated passages.
         entities: entities of these passages.
@@ -52,7 +52,7 @@ class CardFacts(Facts):
     name: str
     languages: tuple[Lang, ...]
     licence: str
-    annotators: tuple[str, ...]
+    annotators: tuple[Annotator, ...]
     counts: Mapping[str, int]
     passages: int
     entities: int
@@ -161,7 +161,7 @@ def _dataset_meta(facts: CardFacts, total: int) -> dict[str, Any]:
     if facts.with_annotations and facts.passages > 0:
         files = [{"split": ANNOTATIONS_SPLIT, "path": f"{ANNOTATIONS}/{ANNOTATIONS_SPLIT}-*"}]
         configs.append({"config_name": ANNOTATIONS, "data_files": files})
-    creators = {"other" if by == "human" else "machine-generated" for by in facts.annotators}
+    creators = {"other" if by.source == "human" else "machine-generated" for by in facts.annotators}
     return {
         **_common_meta(facts),
         "pretty_name": md.public(facts.name),
@@ -228,32 +228,33 @@ def _how(facts: CardFacts) -> str:
 
 
 def _labels(facts: CardFacts) -> str:
-    machines = [_annotator(a) for a in facts.annotators if a != "human"]
+    machines = [_annotator(a) for a in facts.annotators if a.source != "human"]
     if not machines:
         by_hand = "Labels: made by people (`human`); they came with the corpus."
         return by_hand if facts.annotators else "Labels: none are recorded."
     tail = "; nobody has checked them one by one."
-    if "human" in facts.annotators:
+    if any(a.source == "human" for a in facts.annotators):
         tail = "; only the passages marked `human` have labels made by people, which came with the corpus."
     return f"Labels: they come from {md.listed(machines)}, not from people{tail}"
 
 
-def _annotator(by: str) -> str:
-    model, at, prompt = by.rpartition("@")
-    return f"the language model {md.code(model)} (prompt {md.code(prompt)})" if at else md.code(by)
+def _annotator(by: Annotator) -> str:
+    llm = f"the language model {md.code(by.model)} (prompt {md.code(by.asked_with)})"
+    return llm if by.source == "llm" else md.code(by.label)
 
 
 def _labels_zh(facts: CardFacts) -> str:
-    machines = [_annotator_zh(a) for a in facts.annotators if a != "human"]
+    machines = [_annotator_zh(a) for a in facts.annotators if a.source != "human"]
     if not machines:
         return "标注为人工标注。" if facts.annotators else ""
-    people = "，只有标为 `human` 的段落是人工标注" if "human" in facts.annotators else ""
+    people = (
+        "，只有标为 `human` 的段落是人工标注" if any(a.source == "human" for a in facts.annotators) else ""
+    )
     return f"标注由 {'、'.join(machines)} 自动产生，并非人工标注{people}。"
 
 
-def _annotator_zh(by: str) -> str:
-    model, at, _ = by.rpartition("@")
-    return f"语言模型 {md.code(model)}" if at else md.code(by)
+def _annotator_zh(by: Annotator) -> str:
+    return f"语言模型 {md.code(by.model)}" if by.source == "llm" else md.code(by.label)
 
 
 def _types(facts: CardFacts) -> str:
@@ -300,7 +301,7 @@ def _scores(scores: Sequence[Score], lead: str) -> str:
 
 
 def _limits(facts: CardFacts) -> tuple[str, ...]:
-    machine = any(a != "human" for a in facts.annotators)
+    machine = any(a.source != "human" for a in facts.annotators)
     labels = "Automatic labels miss entities, draw wrong borders and give wrong types; what is learned from them, too."
     return (
         *((labels,) if machine else ()),

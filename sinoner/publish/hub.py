@@ -242,7 +242,7 @@ def _annotation_row(annotation: Annotation) -> dict[str, Any]:
         "text": passage.text,
         "lang": passage.lang,
         "entities": mention_rows(annotation),
-        "by": annotation.by,
+        "by": annotation.by.label,
     }
 
 

@@ -7,7 +7,7 @@ together (cut words, overlaps, duplicates). What a person labelled is not second
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -21,7 +21,6 @@ from sinoner.records import Annotation, Entity, Reject
 from sinoner.settings import RULE_NAMES, FilterSettings, RuleName
 
 STAGE = "filter"
-HUMAN = "human"
 # Rules that guess; they do not apply to labels that came with the corpus.
 _GUESSES: frozenset[RuleName] = frozenset(("generic_type", "sentence_type", "number", "pronoun", "cut_word"))
 _REFERENCE: frozenset[RuleName] = frozenset(("strip_brackets", "too_long", "stop_type", "duplicate"))
@@ -49,7 +48,7 @@ class Cleaned(NamedTuple):
 
     Attributes:
         annotation: what is left of it, or None when the passage was dropped.
-        rejects: the dropped passage, or every dropped entity.
+        rejects: the dropped passage, or every dropped entity, and the dropped occurrences of those that stay.
         entities: how many entities it had.
         changed: rules that changed something without dropping it, once per change.
     """
@@ -99,7 +98,7 @@ def clean(
             continue
         if types_of is not None:
             annotation = _renamed(annotation, types_of, changed)
-        mentions = trusting if annotation.by == HUMAN else guessing
+        mentions = trusting if annotation.by.source == "human" else guessing
         kept = mentions.clean(annotation, rejects, changed)
         entities = annotation.entities
         if len(kept) != len(entities) or any(a is not b for a, b in zip(kept, entities, strict=True)):
@@ -137,9 +136,14 @@ class _Mentions:
             kept = [entity for entity in kept if entity not in cut]
             rejects += [_entity(annotation, entity, "cut_word") for entity in cut]
         if self._overlap != "keep":
-            kept, lost, fewer = without_overlap(kept, self._overlap)
+            before = kept
+            kept, lost, fewer = without_overlap(before, self._overlap)
             rejects += [_entity(annotation, entity, "overlap") for entity in lost]
             changed += ["overlap"] * fewer
+            if fewer:
+                stay = [entity for entity in before if all(entity is not other for other in lost)]
+                for old, new in zip(stay, kept, strict=True):
+                    rejects += _occurrences(passage.id, old, new.starts, "overlap")
         if self._dedupe:
             kept, repeated = merge_duplicates(kept, fold=self._fold)
             rejects += [_entity(annotation, entity, "duplicate") for entity in repeated]
@@ -192,6 +196,7 @@ def _masked(annotation: Annotation, found: list[Found], rejects: list[Reject]) -
         starts = tuple(s for s in entity.starts if all(s + size <= f.start or f.end <= s for f in found))
         if starts:
             entities.append(entity if len(starts) == len(entity.starts) else replace(entity, starts=starts))
+            rejects += _occurrences(passage.id, entity, starts, "personal_data")
             continue
         rejects.append(
             Reject(id=passage.id, stage=STAGE, reason="personal_data", detail=entity.type, unit="entity")
@@ -204,5 +209,18 @@ def _entity(annotation: Annotation, entity: Entity, reason: str) -> Reject:
     return Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail, unit="entity")
 
 
+def _occurrences(identifier: str, entity: Entity, kept: Sequence[int], reason: str) -> list[Reject]:
+    """The places that an entity lost which keeps others."""
+    name = entity.type if reason == "personal_data" else f"{entity.surface} ({entity.type})"
+    return [
+        Reject(id=identifier, stage=STAGE, reason=reason, detail=f"{name} at {start}", unit="occurrence")
+        for start in entity.starts
+        if start not in kept
+    ]
+
+
 def _passage(annotation: Annotation, reason: str, said: str) -> Reject:
-    return Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=said, unit="passage")
+    lost = len(annotation.entities)
+    return Reject(
+        id=annotation.passage.id, stage=STAGE, reason=reason, detail=said, unit="passage", entities=lost
+    )

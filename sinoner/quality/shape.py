@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sinoner.measurements import Bins, Shape
+from sinoner.bins import Bins
+from sinoner.measurements import Shape
 from sinoner.records import Annotation
 
 

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from sinoner.records import Annotation, Entity, Reject
+from msgspec.structs import replace
+
+from sinoner.records import Annotation, Entity, Reject, Unit
 
 STAGE = "filter"
 
@@ -19,8 +21,8 @@ def vote(samples: Sequence[Annotation], least: int) -> tuple[Annotation, list[Re
         least: votes a span needs.
 
     Returns:
-        The annotation, and a reject (``few_votes``, unit ``entity``) for every surface and type that no place of the
-        passage has enough votes for.
+        The annotation, and a reject (``few_votes``) for every surface and type that no place of the passage has enough
+        votes for (unit ``entity``), and for every such place of those that stay (unit ``occurrence``).
     """
     first = samples[0]
     votes: Counter[tuple[str, str, int]] = Counter()
@@ -34,14 +36,19 @@ def vote(samples: Sequence[Annotation], least: int) -> tuple[Annotation, list[Re
         starts = tuple(p for p in places if votes[surface, kind, p] >= least)
         if starts:
             entities.append(Entity(surface=surface, type=kind, starts=starts))
+            for place in sorted(set(places) - set(starts)):
+                detail = f"{surface} ({kind}) at {place}: {votes[surface, kind, place]} of {len(samples)}"
+                rejects.append(_few(first, detail, "occurrence"))
             continue
         most = max(votes[surface, kind, p] for p in places)
         detail = f"{surface} ({kind}): {most} of {len(samples)}"
-        rejects.append(
-            Reject(id=first.passage.id, stage=STAGE, reason="few_votes", detail=detail, unit="entity")
-        )
-    by = f"{first.by}~vote{least}of{len(samples)}"
+        rejects.append(_few(first, detail, "entity"))
+    by = replace(first.by, votes=least, voters=len(samples))
     return Annotation(passage=first.passage, entities=tuple(entities), by=by), rejects
+
+
+def _few(annotation: Annotation, detail: str, unit: Unit) -> Reject:
+    return Reject(id=annotation.passage.id, stage=STAGE, reason="few_votes", detail=detail, unit=unit)
 
 
 def voted(

@@ -10,10 +10,11 @@ from sinoner.measurements import (
     Examples,
     GoldScores,
     RuleHits,
+    Score,
     Shape,
     TypeInventory,
 )
-from sinoner.records import Annotation, Conversation, Facts, Reject, Score
+from sinoner.records import Annotation, Conversation, Facts, Reject
 
 SAMPLES = 3
 PASSAGES = 24

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sinoner.measurements import Examples, ExampleUse, Histogram
+from sinoner.bins import Histogram
+from sinoner.measurements import Examples, ExampleUse
 from sinoner.report import labels
 from sinoner.report.histograms import Chart, histogram, median
 from sinoner.report.svg import Pair

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from sinoner.measurements import Histogram, Shape
+from sinoner.bins import Histogram
+from sinoner.measurements import Shape
 from sinoner.report import labels, svg
 from sinoner.report.svg import Pair, ticks
 

@@ -13,7 +13,8 @@ import math
 from collections.abc import Sequence
 
 from sinoner.clip import clip
-from sinoner.records import Facts, Score
+from sinoner.measurements import Score
+from sinoner.records import Facts
 from sinoner.report import example_tables, highlight, histograms, inventory, labels, plots, quality_tables
 from sinoner.report.data import ReportData, headline
 from sinoner.report.funnel import funnel

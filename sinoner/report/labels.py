@@ -35,6 +35,7 @@ UNITS: dict[str, tuple[str, str]] = {
     "document": ("documents", "文档"),
     "passage": ("passages", "段落"),
     "entity": ("entities", "实体"),
+    "occurrence": ("occurrences", "出现处"),
     "conversation": ("conversations", "对话"),
     "query": ("queries", "查询"),
 }

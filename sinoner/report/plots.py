@@ -8,8 +8,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from sinoner.clip import clip
-from sinoner.measurements import GoldScores
-from sinoner.records import Score
+from sinoner.measurements import GoldScores, Score
 from sinoner.report import labels, svg
 from sinoner.report.svg import WIDTH, Pair, ticks
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
+from sinoner.bins import Bins, Histogram
 from sinoner.clip import clip
-from sinoner.measurements import Bins, ExampleUse, Histogram
+from sinoner.measurements import ExampleUse
 from sinoner.records import Lang
 from sinoner.retrieve.select import Entry
 from sinoner.retrieve.strategy import Pool, Retrieved

@@ -27,11 +27,18 @@ class Entry(NamedTuple):
         id: its id.
         text: its text.
         types: the types asked of it, or the types of its entities.
+        document: the id of the document it was cut from; empty when it is a whole text of its own.
     """
 
     id: str
     text: str
     types: tuple[str, ...] = ()
+    document: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The id of the document it was cut from, or its own."""
+        return self.document or self.id
 
 
 class Candidates(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sinoner.records import Neighbours, document_of
+from sinoner.records import Neighbours
 from sinoner.retrieve import select
 from sinoner.retrieve.nearest import Found, nearest
 from sinoner.retrieve.select import Candidates, Chosen, Entry
@@ -75,14 +75,14 @@ class Pool:
             same_document: whether other passages of its document may be; else every text of it is barred.
         """
         rows = {self.row(query.text), self._ids.get(query.id, -1)} - {-1}
-        return rows if same_document else rows.union(self._documents.get(document_of(query.id), ()))
+        return rows if same_document else rows.union(self._documents.get(query.whole, ()))
 
     @cached_property
     def _documents(self) -> dict[str, list[int]]:
         """The rows of the texts of each document, also of those texts that another document represents."""
         documents: dict[str, list[int]] = {}
         for entry in self._given:
-            documents.setdefault(document_of(entry.id), []).append(self._texts[entry.text])
+            documents.setdefault(entry.whole, []).append(self._texts[entry.text])
         return documents
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sinoner import disk
+from sinoner.counted import Counted
 from sinoner.errors import InputError
+from sinoner.records import Unit
 
 FILE = "manifest.json"
 
@@ -35,7 +37,7 @@ class Entry(BaseModel):
         inputs: SHA-256 of the files read, by path.
         settings: the settings that its result depends on, by dotted key.
         counts: by unit; the first unit is the stage's own.
-        made: other things made, by word (``passage``, ``conversation``, ``token`` …).
+        made: other things made, by their word (``sinoner.counted``).
         reasons: rejects by reason.
         seconds: wall time.
         outputs: SHA-256 of the files written, by path relative to the run folder.
@@ -47,8 +49,8 @@ class Entry(BaseModel):
     stage_version: int
     inputs: dict[str, str]
     settings: dict[str, Any]
-    counts: dict[str, Count]
-    made: dict[str, int] = {}
+    counts: dict[Unit, Count]
+    made: dict[Counted, int] = {}
     reasons: dict[str, int] = {}
     seconds: float
     outputs: dict[str, str]
@@ -81,7 +83,7 @@ class Manifest:
             for name, digest in entry.outputs.items()
         )
 
-    def made(self, stage: str, thing: str) -> int:
+    def made(self, stage: str, thing: Counted) -> int:
         """How many of a thing a stage made; 0 when that is not known."""
         entry = self.entries.get(stage)
         return entry.made.get(thing, 0) if entry is not None else 0

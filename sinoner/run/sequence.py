@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from sinoner import disk
 from sinoner import recipe as recipes
+from sinoner.counted import plural
 from sinoner.engine import engine_of
 from sinoner.errors import BelowRequirementError, InputError, StoppedError
 from sinoner.run.folder import locked
 from sinoner.run.layout import RECIPE, is_run
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
-from sinoner.run.stage import Options, Run, Stage, perform, plural, why
+from sinoner.run.stage import Options, Run, Stage, perform, why
 from sinoner.settings import Recipe
 
 T = TypeVar("T")
@@ -114,8 +115,8 @@ def _refusable(run: Run, stage: Stage, known: str | None) -> Iterator[None]:
 def _stop_when_nothing_is_left(run: Run, stage: Stage) -> None:
     """A stage that rejected everything makes the next ones pointless."""
     entry = run.manifest.entries[stage.name]
-    unit, count = next(iter(entry.counts.items()), ("", None))
-    if count is not None and count.in_ and not count.out:
+    unit, count = next(iter(entry.counts.items()), (None, None))
+    if unit is not None and count is not None and count.in_ and not count.out:
         raise InputError(
             f"{stage.name}: all {count.in_} {plural(unit)} were rejected ({why(entry)});"
             f" see {run.folder / 'rejects' / (stage.name + '.jsonl')}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sinoner import __version__
+from sinoner.counted import plural
 from sinoner.engine import Engine, InProcess
 from sinoner.errors import InputError
 from sinoner.run.manifest import Entry, Manifest, fingerprint, hash_inputs
@@ -174,13 +175,6 @@ def why(entry: Entry) -> str:
     return ", ".join(
         f"{n} {reason}" for reason, n in sorted(entry.reasons.items(), key=lambda x: (-x[1], x[0]))
     )
-
-
-def plural(word: str) -> str:
-    """The plural of a unit or a made thing, of which the head counts: ``answers in the ledger``, ``passages not judged``."""
-    end = min((at for joint in (" in ", " not ") if (at := word.find(joint)) >= 0), default=len(word))
-    head, tail = word[:end], word[end:]
-    return (head[:-1] + "ies" if head.endswith("y") else head + "s") + tail
 
 
 def _shown(path: str, folder: Path) -> str:

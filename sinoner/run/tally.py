@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from sinoner.counted import Counted
 from sinoner.disk import AtomicFile
 from sinoner.records import Reject, Unit
 from sinoner.run.manifest import Count
@@ -21,7 +22,7 @@ class Tally:
     """
 
     def __init__(self, folder: Path, stage: str, tick: Callable[[int], None]) -> None:
-        self.made: dict[str, int] = {}
+        self.made: dict[Counted, int] = {}
         self.reasons: dict[str, int] = {}
         self.incomplete = False  # some input is still to be worked on: the stage runs again next time
         self._in: dict[Unit, int] = {}
@@ -63,22 +64,25 @@ class Tally:
             self.tick(n)
 
     def reject(self, reject: Reject, unit: Unit | None = None) -> None:
-        """Count and keep a reject, under its own unit or another that it stands for."""
+        """Count and keep a reject, under its own unit or another that it stands for, and the entities that went with it.
+
+        An occurrence of an entity that stays is no input of any stage: it has a count of its own.
+        """
         counted = unit or reject.unit
-        self._rejected[counted] = self._rejected.get(counted, 0) + 1
+        if counted == "occurrence":
+            self.make("dropped_occurrence")
+        else:
+            self._rejected[counted] = self._rejected.get(counted, 0) + 1
+        if reject.entities:
+            self._rejected["entity"] = self._rejected.get("entity", 0) + reject.entities
         self._rejects.record(reject)
         self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
 
-    def lose(self, unit: Unit, n: int) -> None:
-        """Count as rejected what went with something else that has a line of its own: the entities of a passage."""
-        if n:
-            self._rejected[unit] = self._rejected.get(unit, 0) + n
-
-    def make(self, word: str, n: int = 1) -> None:
+    def make(self, word: Counted, n: int = 1) -> None:
         """Count something else that was made."""
         self.made[word] = self.made.get(word, 0) + n
 
-    def counts(self) -> dict[str, Count]:
+    def counts(self) -> dict[Unit, Count]:
         """The counts by unit, the stage's own first."""
         units: list[Unit] = list(dict.fromkeys([*self._in, *self._out, *self._rejected]))
         return {

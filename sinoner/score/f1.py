@@ -87,13 +87,18 @@ class Scored(NamedTuple):
     strict: list[Counts]
 
 
-def count(gold: Sequence[Annotation], types: Sequence[str], predictions: Mapping[str, Prediction]) -> Scored:
+Query = tuple[str, str]  # id of the passage, and the type
+
+
+def count(
+    gold: Sequence[Annotation], types: Sequence[str], predictions: Mapping[Query, Prediction]
+) -> Scored:
     """Counts of every passage over all its type queries.
 
     Args:
         gold: the annotated passages.
         types: the types asked, for every passage.
-        predictions: by query id ``<passage id>|<type>``; every query must be there.
+        predictions: by id of the passage and type; every query must be there.
 
     Raises:
         KeyError: a query has no prediction.
@@ -103,7 +108,7 @@ def count(gold: Sequence[Annotation], types: Sequence[str], predictions: Mapping
     for annotation in gold:
         by_reference = by_span = Counts(0, 0, 0)
         for kind in types:
-            surfaces = predictions[f"{annotation.passage.id}|{kind}"].surfaces
+            surfaces = predictions[annotation.passage.id, kind].surfaces
             by_reference += query_counts((e.surface for e in annotation.entities if e.type == kind), surfaces)
             by_span += strict_counts(annotation, kind, surfaces)
         reference.append(by_reference)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
-from sinoner.records import Annotation, Passage
+from msgspec.structs import replace
+
+from sinoner.records import Annotation, Entity, Passage
+from sinoner.score.spans import Span, spans
 
 
 class Place(NamedTuple):
@@ -60,7 +63,7 @@ def locate(gold: Sequence[Annotation], passages: Iterable[Passage]) -> Places:
     wanted = texts(gold)
     longest = max(map(len, wanted), default=0)
     places = Places()
-    for _, document in groupby(passages, key=lambda p: p.document):
+    for _, document in groupby(passages, key=lambda p: p.whole):
         chunks: list[Passage] = []
         size = 0  # without outer white space of any chunk: never more than the document has
         for passage in document:
@@ -92,6 +95,62 @@ def _place(
         end = begin + len(passage.text)
         places.of.setdefault(passage.id, []).append(Place(number, begin, end))
         begin = end
+
+
+class Claims(NamedTuple):
+    """What was annotated in one gold text, in its offsets.
+
+    Attributes:
+        mentions: all of them, chunk by chunk.
+        parts: the ranges that were annotated, one for each chunk.
+        annotations: the chunks themselves.
+    """
+
+    mentions: list[Span]
+    parts: list[tuple[int, int]]
+    annotations: list[Annotation]
+
+
+def claims(places: Places, annotations: Iterable[Annotation]) -> dict[int, Claims]:
+    """The annotations that stand in gold texts, by number of the text; of two of one passage the first counts."""
+    found: dict[int, Claims] = {}
+    seen: set[str] = set()
+    for annotation in annotations:
+        here = places.of.get(annotation.passage.id)
+        if here is None or annotation.passage.id in seen:
+            continue
+        seen.add(annotation.passage.id)
+        for number, begin, end in here:
+            claim = found.setdefault(number, Claims([], [], []))
+            claim.mentions.extend(spans(annotation.entities, begin))
+            claim.parts.append((begin, end))
+            claim.annotations.append(annotation)
+    return found
+
+
+def joined(
+    gold: Sequence[Annotation], places: Places, annotations: Iterable[Annotation]
+) -> dict[int, Annotation]:
+    """The chunks of each gold text as one annotation of the whole, by number of the text.
+
+    A text of which a chunk is not annotated is left out. A mention in white space that the gold text lacks is too.
+    """
+    whole: dict[int, Annotation] = {}
+    for number, claim in claims(places, annotations).items():
+        if len(claim.parts) < places.chunks[number]:
+            continue
+        first, text = claim.annotations[0], gold[number].passage.text
+        starts: dict[tuple[str, str], set[int]] = {}
+        for start, end, kind in claim.mentions:
+            if start >= 0 and end <= len(text):
+                starts.setdefault((text[start:end], kind), set()).add(start)
+        entities = (
+            Entity(surface=surface, type=kind, starts=tuple(sorted(found)))
+            for (surface, kind), found in starts.items()
+        )
+        passage = replace(gold[number].passage, source=first.passage.source, lang=first.passage.lang)
+        whole[number] = Annotation(passage=passage, entities=tuple(entities), by=first.by)
+    return whole
 
 
 def _margin(text: str) -> int:

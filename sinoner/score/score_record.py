@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sinoner.records import Annotation, Prediction, Score
+from sinoner.measurements import Score
+from sinoner.records import Annotation, Prediction
 from sinoner.score.bootstrap import interval
-from sinoner.score.f1 import Counts, count, percent
+from sinoner.score.f1 import Counts, Query, count, percent
 
 
 def score(
     gold: Sequence[Annotation],
     types: Sequence[str],
-    predictions: Mapping[str, Prediction],
+    predictions: Mapping[Query, Prediction],
     *,
     benchmark: str,
     model: str,

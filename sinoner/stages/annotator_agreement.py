@@ -6,23 +6,23 @@ import contextlib
 import csv
 import io
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+from pydantic import ValidationError
 
 from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.measurements import Agreement
-from sinoner.records import Annotation, Lang
-from sinoner.run.layout import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, SAMPLES, is_run
+from sinoner.records import Annotation, Annotator, Lang
+from sinoner.run.folder import locked
+from sinoner.run.layout import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, SAMPLES, is_run
+from sinoner.stages.annotation_sources import Rows, Source, side_by_side
 
 Canonical = Callable[[str, Lang], str]
-Rows = Iterator[Sequence[Annotation | None]]
-# The language in the name of a prompt: the same annotator asks Chinese passages with one and English ones with another.
-_LANGUAGE = re.compile(r"\.(?:zh|en)(?=\.v\d)")
 # What a spreadsheet takes for the beginning of a formula, full width included (OWASP, CSV Injection).
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
@@ -46,14 +46,18 @@ def agree(
         canonical: what a type is called before types are compared.
 
     Raises:
-        InputError: nothing to compare, or no passage in common; no file is written then.
+        InputError: nothing to compare, no passage in common, or another process works on the run folder that the
+            result goes into; no file is written then.
     """
-    if len(given) == 1:
-        names, rows = _samples_of(Path(given[0]), layer)
-    else:
-        sources = [_Source(name, layer) for name in given]
-        names, rows = _names(given), _joined(sources)
-    return _measure(names, rows, out or folder_of(given), canonical)
+    places = [out, out.parent] if out else [Path(name) for name in given]
+    run = next(filter(is_run, places), None)  # the folder that is written into
+    with locked(run) if run else contextlib.nullcontext():
+        if len(given) == 1:
+            names, rows = _samples_of(Path(given[0]), layer)
+        else:
+            rows = _rows(given, layer)
+            names = _names(given)
+        return _measure(names, rows, out or folder_of(given), canonical)
 
 
 def folder_of(given: Sequence[str]) -> Path:
@@ -71,7 +75,7 @@ def folder_of(given: Sequence[str]) -> Path:
 def agreement_of_samples(folder: Path) -> Agreement | None:
     """Measure the samples of a run, if it has several per passage that can be compared.
 
-    If it has not, figures that are older than the annotations are removed: they are of other annotations.
+    If it has not, figures of other annotations than those of the run are removed.
     """
     if (folder / SAMPLES).is_file():
         names, rows = _samples(folder / SAMPLES)
@@ -79,7 +83,7 @@ def agreement_of_samples(folder: Path) -> Agreement | None:
             with contextlib.suppress(NothingInCommonError):
                 return _measure(names, rows, (folder / AGREEMENT).parent, None)
     figures = folder / AGREEMENT
-    if figures.is_file() and figures.stat().st_mtime_ns < (folder / ANNOTATIONS).stat().st_mtime_ns:
+    if figures.is_file() and _kept(figures).annotations != disk.sha256(folder / ANNOTATIONS):
         listed = folder / DISAGREEMENTS
         _keep_edited(listed.with_suffix(".csv"), figures)
         for path in (figures, listed, listed.with_suffix(".csv")):
@@ -109,17 +113,39 @@ def _measure(names: Sequence[str], rows: Rows, out: Path, canonical: Canonical |
                 " of the same texts"
             )
         _keep_edited(listed.with_suffix(".csv"), figures)
+    annotations = out.parent / ANNOTATIONS
+    result = result.model_copy(
+        update={
+            "annotations": disk.sha256(annotations) if annotations.is_file() else "",
+            "sheet": disk.sha256(listed.with_suffix(".csv")),
+        }
+    )
     disk.write_json(figures, result.model_dump(mode="json"))
     return result
 
 
 def _keep_edited(sheet: Path, figures: Path) -> None:
-    """Set a sheet aside that somebody wrote decisions into: it is younger than the figures, which are written last."""
-    if sheet.is_file() and figures.is_file() and sheet.stat().st_mtime_ns > figures.stat().st_mtime_ns:
+    """Set a sheet aside that somebody wrote decisions into: it is not what was written with the figures."""
+    if sheet.is_file() and figures.is_file() and disk.sha256(sheet) != _kept(figures).sheet:
         number = 1
         while (aside := sheet.with_name(f"{sheet.stem}.edited-{number}.csv")).exists():
             number += 1
         os.replace(sheet, aside)
+
+
+class _Kept(NamedTuple):
+    """What figures that were written earlier say about the files they were written with."""
+
+    annotations: str
+    sheet: str
+
+
+def _kept(figures: Path) -> _Kept:
+    try:
+        found = Agreement.model_validate_json(figures.read_bytes())
+    except ValidationError:  # damaged, or of an earlier version: of unknown annotations
+        return _Kept("", "")
+    return _Kept(found.annotations, found.sheet)
 
 
 def _line(cells: Sequence[str]) -> bytes:
@@ -152,118 +178,34 @@ def _samples_of(run: Path, layer: str) -> tuple[list[str], Rows]:
 
 def _samples(path: Path) -> tuple[list[str], Rows]:
     """The annotators of a samples file, and its passages."""
-    said = dict.fromkeys(a.by.removesuffix("~truncated") for a in disk.read_records(path, Annotation))
-    plain = {name: _LANGUAGE.sub("", name) for name in said}
+    said = dict.fromkeys(a.by.sampled() for a in disk.read_records(path, Annotation))
+    # The same annotator asks Chinese passages with one prompt and English ones with another.
+    plain = {one: one.in_any_language() for one in said}
     if len(set(plain.values())) == len(plain):  # one language: the names stay as they are
         plain = dict(zip(said, said, strict=True))
-    names = list(dict.fromkeys(plain.values()))
-    return _in_order(names), _sampled(path, plain, _in_order(names))
+    annotators = _in_order(list(dict.fromkeys(plain.values())))
+    return [one.label for one in annotators], _sampled(path, plain, annotators)
 
 
-def _in_order(names: Sequence[str]) -> list[str]:
-    """By model and prompt as they first occur, then by number of the sample (``#2`` …)."""
-    heads = list(dict.fromkeys(name.partition("#")[0] for name in names))
-
-    def place(name: str) -> tuple[int, int]:
-        head, _, number = name.partition("#")
-        return heads.index(head), int(number) if number.isdigit() else 1
-
-    return sorted(names, key=place)
+def _in_order(annotators: Sequence[Annotator]) -> list[Annotator]:
+    """By model and prompt as they first occur, then by number of the sample."""
+    heads = list(dict.fromkeys(replace(one, sample=0) for one in annotators))
+    return sorted(annotators, key=lambda one: (heads.index(replace(one, sample=0)), one.sample))
 
 
-def _sampled(path: Path, plain: Mapping[str, str], names: Sequence[str]) -> Rows:
+def _sampled(path: Path, plain: Mapping[Annotator, Annotator], annotators: Sequence[Annotator]) -> Rows:
     for _, group in groupby(disk.read_records(path, Annotation), key=lambda a: a.passage.id):
-        by = {plain[a.by.removesuffix("~truncated")]: a for a in group}
-        yield [by.get(name) for name in names]
+        by = {plain[a.by.sampled()]: a for a in group}
+        yield [by.get(one) for one in annotators]
 
 
-class _Source:
-    """Annotations of one annotator: read in order, or looked up by passage.
-
-    Looking up holds two hashes and an offset per passage, about 250 bytes; gold is held as it is.
-    """
-
-    def __init__(self, given: str, layer: str) -> None:
-        path = Path(given)
-        file = path / (FILTERED if layer == "filtered" else ANNOTATIONS)
-        self._gold: tuple[Annotation, ...] | None = None
-        if path.name == SAMPLES:
-            raise InputError(f"{path}: holds several answers per passage; give its run folder alone")
-        if is_run(path):
-            if not file.is_file():
-                raise InputError(
-                    f"{file}: not there yet; run sinoner {'filter' if layer == 'filtered' else 'annotate'}"
-                )
-            self.path = file
-        elif path.is_file() and _is_annotation(path):
-            self.path = path
-        elif path.exists():
-            from sinoner.formats.benchmarks import load_gold
-
-            self.path = path
-            self._gold = load_gold(given).annotations
-        else:
-            raise InputError(f"{given}: no such run folder or file")
-        self._at: dict[int, int] = {}
-        self._found: set[int] = set()
-
-    def __iter__(self) -> Iterator[Annotation]:
-        return iter(self._gold) if self._gold is not None else disk.read_records(self.path, Annotation)
-
-    def index(self) -> None:
-        """Make looking up possible: by id and text, and by text alone; the first of equal texts counts."""
-        for where, annotation in self._places():
-            passage = annotation.passage
-            self._at.setdefault(_digest(passage.id + "\0" + passage.text), where)
-            self._at.setdefault(_digest(passage.text), where)
-
-    def _places(self) -> Iterator[tuple[int, Annotation]]:
-        if self._gold is not None:
-            yield from enumerate(self._gold)
-            return
-        at = 0
-        with self.path.open("rb") as file:
-            for annotation, line in zip(disk.read_records(self.path, Annotation), file, strict=True):
-                yield at, annotation
-                at += len(line)
-
-    def find(self, annotation: Annotation) -> Annotation | None:
-        """The annotation of the same passage, or of the same text."""
-        passage = annotation.passage
-        where = self._at.get(_digest(passage.id + "\0" + passage.text), self._at.get(_digest(passage.text)))
-        if where is None:
-            return None
-        self._found.add(where)
-        if self._gold is not None:
-            return self._gold[where]
-        with self.path.open("rb") as file:
-            file.seek(where)
-            return disk.parse(file.readline(), Annotation)
-
-    def others(self) -> Iterator[Annotation]:
-        """What nobody has looked up, in order."""
-        return (annotation for where, annotation in self._places() if where not in self._found)
-
-
-def _is_annotation(path: Path) -> bool:
-    with path.open("rb") as file:
-        line = file.readline()
-    return b'"passage"' in line and b'"by"' in line
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
-
-
-def _joined(sources: Sequence[_Source]) -> Rows:
-    """The passages of the first source with what the others made of them, then what only others annotated."""
-    for source in sources[1:]:
-        source.index()
-    for annotation in sources[0]:
-        yield [annotation, *(source.find(annotation) for source in sources[1:])]
-    for number, source in enumerate(sources[1:], 1):
-        for annotation in source.others():
-            yield [*[None] * number, annotation, *(s.find(annotation) for s in sources[number + 1 :])]
+def _rows(given: Sequence[str], layer: str) -> Rows:
+    """What the sources made of each passage; chunks of a document that is a gold text are joined to it first."""
+    sources = [Source(name, layer) for name in given]
+    gold = [annotation for source in sources for annotation in source.gold]
+    for source in sources if gold else ():
+        source.join(gold)
+    return side_by_side(sources)
 
 
 def _names(given: Sequence[str]) -> list[str]:

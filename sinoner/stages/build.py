@@ -9,6 +9,7 @@ from heapq import merge
 from pathlib import Path
 
 from sinoner import disk
+from sinoner.counted import Counted
 from sinoner.errors import InputError
 from sinoner.itset import export
 from sinoner.itset.hard_negatives import HardNegatives, Labels
@@ -38,7 +39,7 @@ def _build(run: Run, tally: Tally, at: At) -> None:
         recipe.seed,
         recipe.corpus.tokenizer,
     )
-    counts: Counter[str] = Counter()
+    counts: Counter[Counted] = Counter()
     at(len(parts.train) + len(parts.validation), "")
     with Pools(run, parts, recipe.retrieve) as pool, ExitStack() as stack:
         files = {

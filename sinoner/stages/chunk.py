@@ -60,7 +60,7 @@ def _chunk(run: Run, tally: Tally, at: At) -> None:
             tally.make("passage")
             if isinstance(item, Annotation):
                 human.record(item)
-                tally.make("annotated passage")
+                tally.make("annotated_passage")
 
 
 def _reject_of_chunk(reject: Reject, tally: Tally) -> None:

@@ -8,6 +8,7 @@ from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from sinoner import disk, resources
@@ -101,8 +102,7 @@ def _decontaminate(run: Run, tally: Tally, at: At) -> None:
             tally.take("entity", searched.entities)
             reject = decontaminator.book(searched.id, searched.found) if decontaminator else None
             if reject is not None:
-                tally.reject(reject)
-                tally.lose("entity", searched.entities)
+                tally.reject(replace(reject, entities=searched.entities))
                 continue
             file.write(line)
             tally.give("passage")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sinoner import disk, resources
 from sinoner.errors import InputError
-from sinoner.measurements import Examples, ExampleUse
-from sinoner.records import Annotation, Lang, Prediction, Score
+from sinoner.measurements import Examples, ExampleUse, Score
+from sinoner.records import Annotation, Lang, Prediction
 from sinoner.retrieve.select import Entry
 from sinoner.run.layout import ADAPTER, CONTAMINATION, DECONTAMINATED, PARTS, SHOWN, SUMMARY
 from sinoner.run.preflight import mistakes
@@ -108,11 +108,14 @@ def _examples(
     settings = retrieval(run.recipe)
     parts = parts_of(run)
     queries: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
+    asked: dict[Lang, list[tuple[int, str]]] = {lang: [] for lang in LANGS}  # benchmark and passage of each
     for n, (gold, sample) in enumerate(zip(golds, samples, strict=True)):
         for annotation in sample:  # the types asked are known; those of its entities are not
             passage = annotation.passage
+            # Benchmarks may share ids of passages, and the random choices of a query depend on its own.
             queries[passage.lang].append(Entry(f"{n}/{passage.id}", passage.text, gold.types))
-    found: dict[str, list[Annotation]] = {}
+            asked[passage.lang].append((n, passage.id))
+    found: dict[tuple[int, str], list[Annotation]] = {}
     told: list[ExampleUse] = []
     with Pools(run, parts, settings) as pools:
         own: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
@@ -121,16 +124,16 @@ def _examples(
                 own[annotation.passage.lang].append(entry(annotation))
         for lang in filter(queries.get, LANGS):
             served = serve(run, lang, queries[lang], [*own[lang], *map(entry, pools.of(lang))], settings, at)
-            for x in served.neighbours:
-                found[x.id] = [pools[i] for i in x.neighbours]
+            for query, x in zip(asked[lang], served.neighbours, strict=True):
+                found[query] = [pools[i] for i in x.neighbours]
             for n, gold in enumerate(golds):
-                if mine := [i for i, q in enumerate(queries[lang]) if q.id.startswith(f"{n}/")]:
+                if mine := [i for i, (benchmark, _) in enumerate(asked[lang]) if benchmark == n]:
                     told.append(served.use_of(gold.name, mine))
     if settings.strategy != "none":
         names = [g.name for g in golds]
         told.sort(key=lambda use: names.index(use.benchmark))
         disk.write_json(run.folder / SHOWN, Examples(languages=tuple(told)).model_dump(mode="json"))
-    return [{a.passage.id: found[f"{n}/{a.passage.id}"] for a in s} for n, s in enumerate(samples)]
+    return [{a.passage.id: found[n, a.passage.id] for a in s} for n, s in enumerate(samples)]
 
 
 def retrieval(recipe: Recipe) -> RetrieveSettings:
@@ -190,11 +193,11 @@ def _score(
         for a in sample
         for query in query_conversations(a.passage, gold.types, examples.get(a.passage.id, []), style, mode)
     ]
-    predicted: dict[str, Prediction] = {}
+    predicted: dict[tuple[str, str], Prediction] = {}
     not_asked: Counter[str] = Counter()
     for query, raw in zip(queries, generator(queries), strict=True):
         found = predictions(query, raw, mode)
-        predicted.update((p.id, p) for p in found.predictions)
+        predicted.update(((p.passage, p.type), p) for p in found.predictions)
         not_asked.update(found.not_asked)
         tally.take("query")
         tally.give("query")
@@ -220,7 +223,7 @@ def _left_out(run: Run, tally: Tally, where: str, not_asked: Counter[str]) -> No
     """Tell which types were named that the benchmark does not have; their mentions are not scored."""
     if not not_asked:
         return
-    tally.make("answered type not asked", not_asked.total())
+    tally.make("answered_type_not_asked", not_asked.total())
     shown = sorted(not_asked.items(), key=lambda x: (-x[1], x[0]))[:_SHOWN]
     more = ", …" if len(not_asked) > _SHOWN else ""
     run.screen.say(

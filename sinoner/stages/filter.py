@@ -42,14 +42,15 @@ def _filter(run: Run, tally: Tally, at: At) -> None:
                 tally.reject(reject)
             annotation = cleaned.annotation
             if annotation is None:
-                tally.lose("entity", cleaned.entities)
                 continue
             if cleaned.changed:
                 hits.update(cleaned.changed)
             if (again := earlier.check(annotation.passage)) is not None:
                 reason, detail = again
-                tally.reject(Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail))
-                tally.lose("entity", len(annotation.entities))
+                lost = len(annotation.entities)
+                tally.reject(
+                    Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail, entities=lost)
+                )
                 continue
             file.record(annotation)
             tally.give("passage")
@@ -85,7 +86,8 @@ def _voted(run: Run, tally: Tally) -> Iterator[Annotation]:
         )
     for item in voted(annotations, disk.read_records(run.folder / SAMPLES, Annotation), least):
         if isinstance(item, Reject):
-            tally.take("entity")
+            if item.unit == "entity":
+                tally.take("entity")
             tally.reject(item)
         else:
             yield item

@@ -57,9 +57,9 @@ def _finetune(run: Run, tally: Tally, at: At) -> None:
         tally.reject(reject)
     whole = sum(r.unit == "conversation" for r in result.rejects)
     tally.give("conversation", len(train) + len(validation) - whole, shown=False)
-    tally.make("trained conversation", result.conversations)
+    tally.make("trained_conversation", result.conversations)
     tally.make("token", result.tokens)
-    tally.make("learned token", result.learned_tokens)
+    tally.make("learned_token", result.learned_tokens)
     losses = {"train": result.losses, "validation": result.validation_losses}
     disk.write_json(run.folder / LOSSES, losses, indent=None)
 

@@ -14,12 +14,12 @@ from sinoner.measurements import GoldScores
 from sinoner.records import Annotation, Passage, Reject
 from sinoner.run.layout import ANNOTATIONS, FILTERED, PASSAGES, VERIFIED
 from sinoner.run.layout import GOLD as GOLD_FILE
-from sinoner.score.places import Places, locate, texts
+from sinoner.score.places import Places, claims, locate, texts
 from sinoner.settings import FilterSettings
 
 if TYPE_CHECKING:
     from sinoner.formats.gold_files import Gold
-    from sinoner.score.spans import Canonical, Span
+    from sinoner.score.spans import Canonical
 
 STAGE = "gold"
 Layer = Literal["annotations", "filtered", "verified"]
@@ -148,33 +148,6 @@ class _Scored(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Claims(NamedTuple):
-    """What the annotators said about one gold text, in its offsets: mentions, and the parts that were annotated."""
-
-    mentions: list[Span]
-    parts: list[tuple[int, int]]
-    by_hand: list[bool]
-
-
-def _claims(places: Places, annotations: Iterable[Annotation]) -> dict[int, _Claims]:
-    """The annotations that stand in gold texts, by number of the text; of two of one passage the first counts."""
-    from sinoner.score.spans import spans
-
-    found: dict[int, _Claims] = {}
-    seen: set[str] = set()
-    for annotation in annotations:
-        here = places.of.get(annotation.passage.id)
-        if here is None or annotation.passage.id in seen:
-            continue
-        seen.add(annotation.passage.id)
-        for number, begin, end in here:
-            claims = found.setdefault(number, _Claims([], [], []))
-            claims.mentions.extend(spans(annotation.entities, begin))
-            claims.parts.append((begin, end))
-            claims.by_hand.append(annotation.by == "human")
-    return found
-
-
 def _score(
     layer: Layer,
     gold: Gold,
@@ -187,27 +160,27 @@ def _score(
 ) -> _Scored:
     from sinoner.score.spans import SpanCounts, spans
 
-    claims = _claims(places, disk.read_records(path, Annotation))
+    found = claims(places, disk.read_records(path, Annotation))
     counts = SpanCounts(canonical)
     rejects: list[Reject] = []
     partly = missing = by_hand = 0
     for number in numbers:
         annotation = gold.annotations[number]
-        if number not in claims:
+        if number not in found:
             known = number in places.chunks
             missing += not known
             reason = "not_annotated" if known else "not_in_run"
             detail = _beginning(annotation.passage.text)
             rejects.append(Reject(id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail))
             continue
-        said = claims[number]
+        said = found[number]
         mentions = spans(annotation.entities)
         if len(said.parts) < places.chunks[number]:
             partly += 1
             mentions = [
                 m for m in mentions if any(m.start < end and m.end > begin for begin, end in said.parts)
             ]
-        by_hand += any(said.by_hand)
+        by_hand += any(a.by.source == "human" for a in said.annotations)
         counts.add(mentions, said.mentions, annotation.passage.lang)
     passages = len(texts(gold.annotations))
     scores = GoldScores(

@@ -176,6 +176,6 @@ def changed_settings(ledger: Ledger, kind: RequestKind, fields: dict[str, Any]) 
 def tell_usage(ledger: Ledger, tally: Tally) -> None:
     """Count what the ledger holds by now, whichever stage asked for it."""
     answers, prompt, completion = ledger.usage()
-    tally.make("answer in the ledger", answers)
-    tally.make("prompt token", prompt)
-    tally.make("completion token", completion)
+    tally.make("ledger_answer", answers)
+    tally.make("prompt_token", prompt)
+    tally.make("completion_token", completion)

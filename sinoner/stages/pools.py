@@ -34,6 +34,7 @@ class Pools(Mapping[str, Annotation]):
         self._run = run
         self._own = parts.train if OWN in settings.pools else {}
         self._foreign: dict[str, Annotation] = {}
+        self._pool_of: dict[str, str] = {}
         self._shared: frozenset[str] | None = None
         names: dict[str, str] = {}
         for pool in settings.pools:
@@ -52,8 +53,10 @@ class Pools(Mapping[str, Annotation]):
             if settings.pool_size is not None and settings.pool_size < len(annotations):
                 annotations = Random(settings.pool_seed).sample(annotations, settings.pool_size)
             for annotation in annotations:
-                passage = replace(annotation.passage, id=f"{name}/{annotation.passage.id}")
+                # An identifier that no passage of the run has; which pool it is of is kept beside it.
+                passage = replace(annotation.passage, id=f"{name}/{annotation.passage.id}", document="")
                 self._foreign[passage.id] = replace(annotation, passage=passage)
+                self._pool_of[passage.id] = name
         self._file = parts.annotations(run)
 
     def of(self, lang: Lang) -> Iterator[Annotation]:
@@ -76,8 +79,8 @@ class Pools(Mapping[str, Annotation]):
 
         decontaminator = Decontaminator(tests, self._run.recipe.filter.near_duplicate)
         shared = frozenset(i for i, a in self._foreign.items() if decontaminator.find(a.passage).hits)
-        passages = Counter(map(_pool_of, self._foreign))
-        for name, n in sorted(Counter(map(_pool_of, shared)).items()):
+        passages = Counter(self._pool_of.values())
+        for name, n in sorted(Counter(self._pool_of[i] for i in shared).items()):
             told = f"retrieve.pools: {name}: {n} of {passages[name]} passages share text with a test set"
             if n == passages[name]:
                 raise InputError(f"{told}; give what is not evaluated, or set filter.decontaminate=false")
@@ -148,10 +151,6 @@ def place_of(pool: str) -> Path:
             f"retrieve.pools: {path}: holds neither train.jsonl, test.jsonl nor dev.jsonl, and is no run folder"
         )
     return found
-
-
-def _pool_of(identifier: str) -> str:
-    return identifier.partition("/")[0]
 
 
 def _same(one: Path, other: Path) -> bool:

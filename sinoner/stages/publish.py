@@ -8,7 +8,7 @@ from typing import Any
 
 from sinoner import __version__, disk, models
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Conversation
+from sinoner.records import Annotation, Annotator, Conversation
 from sinoner.run.layout import ADAPTER, DECONTAMINATED, TRAIN, VALIDATION
 from sinoner.run.screen import At
 from sinoner.run.stage import Run, Stage
@@ -34,7 +34,7 @@ def _publish(run: Run, tally: Tally, at: At) -> None:
     tally.give("conversation", total)
     if run.recipe.train.base is not None and (run.folder / ADAPTER).is_dir():
         base = models.hub_name(run.recipe.train.base)
-        trained = run.manifest.made("finetune", "trained conversation") or facts.counts["train"]
+        trained = run.manifest.made("finetune", "trained_conversation") or facts.counts["train"]
         tuned = facts.model_copy(update={"counts": {**facts.counts, "train": trained}})
         text = card.model_card(tuned, settings.dataset_repo, settings.model_repo)
         hub.write_model(run.folder / MODEL, run.folder / ADAPTER, text, base)
@@ -45,7 +45,7 @@ def _facts(run: Run) -> Any:
     from sinoner.publish.card import CardFacts
 
     recipe = run.recipe
-    by: Counter[str] = Counter()
+    by: Counter[Annotator] = Counter()
     types: Counter[str] = Counter()
     langs: set[str] = set()
     for annotation in disk.read_records(run.folder / DECONTAMINATED, Annotation):
@@ -62,7 +62,7 @@ def _facts(run: Run) -> Any:
         name=recipe.name,
         languages=tuple(x for x in ("zh", "en") if x in langs),
         licence=recipe.publish.licence,
-        annotators=tuple(name for name, _ in by.most_common()),
+        annotators=tuple(one for one, _ in by.most_common()),
         counts=counts,
         passages=sum(by.values()),
         entities=sum(types.values()),

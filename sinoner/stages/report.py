@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from sinoner import __version__, disk
+from sinoner.counted import Counted
 from sinoner.errors import InputError
 from sinoner.measurements import (
     Agreement,
@@ -113,7 +114,7 @@ def _collect(folder: Path, recipe: Recipe, manifest: Manifest) -> ReportData:
         validation_losses=tuple((int(s), float(x)) for s, x in losses["validation"]),
         scores=scores(folder),
         settings=dump(recipe),
-        annotators=tuple(look.annotators.most_common()),
+        annotators=tuple((by.label, n) for by, n in look.annotators.most_common()),
     )
 
 
@@ -178,7 +179,7 @@ def _checks(folder: Path, found: Decontamination | None) -> tuple[BenchmarkCheck
     )
 
 
-def _made(entries: dict[str, Entry], stage: str, word: str) -> int | None:
+def _made(entries: dict[str, Entry], stage: str, word: Counted) -> int | None:
     entry = entries.get(stage)
     return entry.made.get(word) if entry else None
 
@@ -195,13 +196,13 @@ def _built(entries: dict[str, Entry]) -> BuiltSet | None:
         passages=passages.in_ if passages else 0,
         rejects=tuple(sorted(entry.reasons.items(), key=lambda x: (-x[1], x[0]))),
         conversations=entry.made.get("conversation", 0),
-        negatives=entry.made.get("negative type", 0),
-        hard=entry.made.get("hard negative type", 0),
-        shown=entry.made.get("shown example", 0),
+        negatives=entry.made.get("negative_type", 0),
+        hard=entry.made.get("hard_negative_type", 0),
+        shown=entry.made.get("shown_example", 0),
         budget=entry.settings.get("it_set.max_tokens"),
-        shortened=entry.made.get("shortened example", 0),
-        dropped=entry.made.get("dropped example", 0),
-        too_long=entry.made.get("too long conversation", 0),
+        shortened=entry.made.get("shortened_example", 0),
+        dropped=entry.made.get("dropped_example", 0),
+        too_long=entry.made.get("too_long_conversation", 0),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from sinoner import disk
 from sinoner.measurements import TypeCount, TypeInventory
-from sinoner.records import Annotation, Conversation, Reject
+from sinoner.records import Annotation, Annotator, Conversation, Reject
 
 T = TypeVar("T")
 _CANDIDATES = 400  # training conversations looked at for the ones to show
@@ -60,7 +60,7 @@ class Look:
         self._wanted = frozenset(wanted)
         self._spread: dict[str, Spread[Annotation]] = {}
         self._types: dict[tuple[str, str], _Type] | None = {} if count_types else None
-        self.annotators: Counter[str] = Counter()
+        self.annotators: Counter[Annotator] = Counter()
         self.langs: dict[str, str] = {}
 
     def over(self, annotations: Iterable[Annotation]) -> Look:

@@ -44,7 +44,8 @@ class Served(NamedTuple):
 def entry(annotation: Annotation) -> Entry:
     """An annotation as retrieval sees it."""
     types = tuple(dict.fromkeys(e.type for e in annotation.entities))
-    return Entry(annotation.passage.id, annotation.passage.text, types)
+    passage = annotation.passage
+    return Entry(passage.id, passage.text, types, passage.document)
 
 
 def serve(

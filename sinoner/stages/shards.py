@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sinoner import disk
 from sinoner.clip import clip
+from sinoner.counted import Counted
 from sinoner.engine import SHARD
 from sinoner.errors import InputError
 from sinoner.itset.conversations import Built, build
@@ -48,7 +49,7 @@ class Made(NamedTuple):
 
     passages: int
     rejects: tuple[Reject, ...]
-    counts: Counter[str]
+    counts: Counter[Counted]
     pieces: dict[str, Piece]
 
 
@@ -93,7 +94,7 @@ class Shards:
         made = build(passages, self._negatives, self._settings, self._seed, count)
         rejects: list[Reject] = []
         parts: dict[str, list[Built]] = {}
-        counts: Counter[str] = Counter()
+        counts: Counter[Counted] = Counter()
         for order, item in zip(shard, made, strict=True):
             if isinstance(item, Reject):
                 rejects.append(item)
@@ -101,7 +102,7 @@ class Shards:
                 parts.setdefault(order.part, []).append(item)
                 _count(counts, item)
         pieces = {part: piece(built, self._settings.formats) for part, built in parts.items()}
-        counts["occurrence not in GLiNER"] = sum(p.left_out for p in pieces.values())
+        counts["occurrence_not_in_gliner"] = sum(p.left_out for p in pieces.values())
         return Made(len(shard) - len(rejects), tuple(rejects), counts, pieces)
 
     def _read(self, line: bytes) -> Annotation:
@@ -123,11 +124,11 @@ class Shards:
         return remembering(lambda text: till(text, 4 * len(text) + 1) or 0)
 
 
-def _count(counts: Counter[str], built: Built) -> None:
+def _count(counts: Counter[Counted], built: Built) -> None:
     counts["conversation"] += len(built.conversations)
-    counts["negative type"] += len(built.negatives.types)
-    counts["hard negative type"] += built.negatives.hard_similar + built.negatives.hard_examples
-    counts["shown example"] += len(built.fitted.examples)
-    counts["shortened example"] += built.fitted.shortened
-    counts["dropped example"] += built.fitted.dropped
-    counts["too long conversation"] += len(built.conversations) if built.fitted.over else 0
+    counts["negative_type"] += len(built.negatives.types)
+    counts["hard_negative_type"] += built.negatives.hard_similar + built.negatives.hard_examples
+    counts["shown_example"] += len(built.fitted.examples)
+    counts["shortened_example"] += built.fitted.shortened
+    counts["dropped_example"] += built.fitted.dropped
+    counts["too_long_conversation"] += len(built.conversations) if built.fitted.over else 0

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from sinoner import disk
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Lang, Record, document_of
+from sinoner.records import Annotation, Lang, Record
 from sinoner.run.layout import DECONTAMINATED, PARTS, TRAINED_TYPES
 from sinoner.run.screen import At
 from sinoner.run.stage import Run, Stage
@@ -57,6 +57,7 @@ class _Of(Struct):
 
     id: str
     lang: Lang
+    document: str = ""
 
 
 class _Named(Struct):
@@ -102,12 +103,16 @@ def _split(run: Run, tally: Tally, at: At) -> None:
 
     recipe, path = run.recipe, run.folder / DECONTAMINATED
     places: dict[str, int] = {}
+    documents: dict[str, str] = {}  # of each passage; one string for all passages of a document
+    known: dict[str, str] = {}
     by_lang: dict[Lang, list[str]] = {lang: [] for lang in LANGS}
     numbers: dict[str, int] = {}  # of the types
     types = array("L")  # of all mentions, one after the other
     ends = array("L")  # of each passage's mentions
     for place, head in disk.read_places(path, _Head):
         places[head.passage.id] = place
+        document = head.passage.document or head.passage.id
+        documents[head.passage.id] = known.setdefault(document, document)
         by_lang[head.passage.lang].append(head.passage.id)
         types.extend([numbers.setdefault(e.type, len(numbers)) for e in head.entities])
         ends.append(len(types))
@@ -115,14 +120,14 @@ def _split(run: Run, tally: Tally, at: At) -> None:
     if not places:
         raise InputError(f"{path}: no annotated passage is left; see {run.folder / 'rejects'}")
     at(len(places), "")
-    held_out = validation_documents(map(document_of, places), recipe.it_set.validation, recipe.seed)
-    pool = {lang: [i for i in ids if document_of(i) not in held_out] for lang, ids in by_lang.items()}
+    held_out = validation_documents(known, recipe.it_set.validation, recipe.seed)
+    pool = {lang: [i for i in ids if documents[i] not in held_out] for lang, ids in by_lang.items()}
     made = mixed(pool, recipe.it_set.mix, recipe.it_set.size, recipe.seed)
     counts: Counter[Part] = Counter()
     with disk.AtomicFile(run.folder / PARTS) as file:
         for identifier, place in places.items():
             part: Part = "left_out"
-            if document_of(identifier) in held_out:
+            if documents[identifier] in held_out:
                 part = "validation"
             elif identifier in made.chosen:
                 part = "train"

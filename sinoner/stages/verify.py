@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinoner import disk
+from sinoner.counted import Counted
 from sinoner.errors import InputError
 from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Lang
@@ -51,11 +52,12 @@ def _count(judged: Judged, tally: Tally) -> None:
     tally.give("entity", kept)
     for reject in judged.rejects:
         tally.reject(reject)
-    for word, n in (
-        ("retyped entity", judged.retyped),
-        ("entity not judged", judged.unjudged),
-        ("passage not judged", int(judged.reason is not None)),
-    ):
+    made: dict[Counted, int] = {
+        "retyped_entity": judged.retyped,
+        "entity_not_judged": judged.unjudged,
+        "passage_not_judged": int(judged.reason is not None),
+    }
+    for word, n in made.items():
         if n:
             tally.make(word, n)
     # A refusal or an unreadable answer is an answer; what the endpoint failed at is asked again without being told.

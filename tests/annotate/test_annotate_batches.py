@@ -191,7 +191,7 @@ def test_each_model_has_batches_of_its_own(server, tmp_path):
     work = InBatches(server.url, tmp_path, more_models=["n"])
     work.collect(numbered(6))
     assert [b.request_counts.total for b in batches(server)] == [6, 6]
-    assert [[s.by for s in r.samples] for r in work.readings(numbered(6))] == [
+    assert [[s.by.label for s in r.samples] for r in work.readings(numbered(6))] == [
         ["m@extract.zh.v1", "n@extract.zh.v1"]
     ] * 6
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from annotators import annotator
 from asking import CANARY, Annotating, attempts, files, held, numbered, passage
 from chat_server import (
     ChatServer,
@@ -59,13 +60,13 @@ def run(passages, url: str, path: Path, **more) -> list[Annotation | Reject]:
 def test_an_answer_becomes_an_annotation(tmp_path):
     with ChatServer({TEXT: GOOD}) as server:
         out = run([passage()], server.url, tmp_path)
-    assert out == [Annotation(passage=passage(), entities=FOUND, by="m@extract.zh.v1")]
+    assert out == [Annotation(passage=passage(), entities=FOUND, by=annotator("m@extract.zh.v1"))]
 
 
 def test_an_empty_list_is_an_annotation_without_entities(tmp_path):
     with ChatServer({TEXT: answer("[]")}) as server:
         assert run([passage()], server.url, tmp_path) == [
-            Annotation(passage=passage(), entities=(), by="m@extract.zh.v1")
+            Annotation(passage=passage(), entities=(), by=annotator("m@extract.zh.v1"))
         ]
 
 
@@ -73,7 +74,7 @@ def test_each_language_has_its_own_prompt(tmp_path):
     with ChatServer() as server:
         out = run([passage(), passage("Marie {text} %s", 1, "en")], server.url, tmp_path)
         asked = {r.body["messages"][0]["content"]: r.question for r in server.requests}
-    assert [a.by for a in out] == ["m@extract.zh.v1", "m@extract.en.v1"]
+    assert [a.by.label for a in out] == ["m@extract.zh.v1", "m@extract.en.v1"]
     assert asked["你是一个有效的信息抽取系统。"].endswith(f"文本：{TEXT}")
     assert asked["You are a helpful information extraction system."].endswith("Passage: Marie {text} %s")
 
@@ -144,7 +145,7 @@ def test_what_was_read_of_an_answer_cut_off_twice_is_kept_on_wish_and_marked(tmp
     with ChatServer({TEXT: cut_off('[{"王明": "人名"}, {"上海": "地')}) as server:
         (kept,) = run([passage()], server.url, tmp_path, keep_truncated=True)
     assert kept.entities == FOUND[:1]
-    assert kept.by == "m@extract.zh.v1~truncated"
+    assert kept.by.label == "m@extract.zh.v1~truncated"
 
 
 def test_an_unreadable_answer_is_asked_for_again_with_the_error_quoted(tmp_path):
@@ -363,7 +364,7 @@ def test_another_request_is_asked(tmp_path):
         for count, change in enumerate(changes, 1):
             out = run([passage()], server.url, tmp_path, **change)
             assert len(server.requests) == count, change
-        assert out[0].by == "m@mine"
+        assert out[0].by.label == "m@mine"
         run([passage()], server.url, tmp_path, timeout=3, concurrency=3, max_attempts=4, grounding="case")
         assert len(server.requests) == len(changes)  # these change nothing in the request
     with ChatServer({TEXT: GOOD}) as other:
@@ -448,7 +449,11 @@ def test_every_passage_is_asked_of_every_model_as_often_as_wanted(tmp_path):
         work.collect([passage()])
         assert [r.body["model"] for r in server.requests] == ["m", "n", "m", "n"]
         (reading,) = work.readings([passage()])
-    assert [s.by for s in reading.samples] == ["m@extract.zh.v1", "n@extract.zh.v1", "n@extract.zh.v1#2"]
+    assert [s.by.label for s in reading.samples] == [
+        "m@extract.zh.v1",
+        "n@extract.zh.v1",
+        "n@extract.zh.v1#2",
+    ]
     assert [len(s.entities) for s in reading.samples] == [2, 1, 0]
     assert reading.outcome == reading.samples[0]
 
@@ -457,7 +462,7 @@ def test_a_passage_fails_only_when_every_sample_fails(tmp_path):
     with ChatServer({TEXT: [sensitive(), GOOD]}) as server:
         (out,) = run([passage()], server.url, tmp_path, samples=2, temperature=0.7, concurrency=1)
     assert out.entities == FOUND
-    assert out.by.endswith("#2")
+    assert out.by.label.endswith("#2")
 
 
 INTERRUPTED = """
@@ -471,6 +476,7 @@ from sinoner.llm.costs import account
 from sinoner.llm.ledger import Ledger
 from sinoner.llm.meter import Meter
 import signal
+from annotators import annotator
 
 work = Annotating(sys.argv[1], Path(sys.argv[2]), concurrency=2)
 with Ledger(work.path) as ledger:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sinoner.annotate.asking import Asking, response_format
 from sinoner.annotate.demonstrations import Demonstrations
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import HUMAN, Annotation, Entity, Passage
 from sinoner.settings import AnnotateSettings, LlmSettings
 
 HARSH = "{text} {types} {domain} {error} %s %(a)s {0} \\n {{}}"
@@ -23,7 +23,7 @@ HARSH = "{text} {types} {domain} {error} %s %(a)s {0} \\n {{}}"
 def gold(text: str, *pairs: tuple[str, str], lang: str = "zh", n: int = 0) -> Annotation:
     entities = tuple(Entity(surface=s, type=t, starts=(text.index(s),)) for s, t in pairs)
     passage = Passage(id=f"g{n}#0", text=text, source="gold", lang=lang)
-    return Annotation(passage=passage, entities=entities, by="human")
+    return Annotation(passage=passage, entities=entities, by=HUMAN)
 
 
 GOLD = [
@@ -294,5 +294,5 @@ def test_demonstrations_are_part_of_the_question_and_of_who_annotated(tmp_path, 
         "assistant",
         "user",
     ]
-    assert out.by == "m@extract.zh.v1+types+shots"
+    assert out.by.label == "m@extract.zh.v1+types+shots"
     assert [e.surface for e in out.entities] == ["王明"]

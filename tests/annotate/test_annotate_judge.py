@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from annotators import annotator
 from asking import Verifying, held, passage
 from chat_server import ChatServer, Reply, answer, cut_off, filtered, sensitive, server_error
 from fault_answers import BETTER_TYPES, WRONG_TYPES
@@ -35,7 +36,7 @@ from sinoner.records import Annotation, Entity, Reject
 from sinoner.settings import AnnotateSettings, LlmSettings
 
 TEXT = "王明在上海第1街的上海公司。"
-BY = "m@extract.zh.v1"
+BY = annotator("m@extract.zh.v1")
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def better(name: str) -> Verdict:
 def test_what_is_right_stays_and_what_is_wrong_is_a_reject() -> None:
     judged = judge(ONE, opinion(YES, NO, YES), "j")
     assert judged.annotation.entities == (FOUND[0], FOUND[2])
-    assert judged.annotation.by == f"{BY}+verify:j"
+    assert judged.annotation.by.label == f"{BY.label}+verify:j"
     assert judged.rejects == (
         Reject(id="d0#0", stage=STAGE, reason="judged_wrong", detail="上海 (地点)", unit="entity"),
     )
@@ -105,7 +106,7 @@ def test_without_a_verdict_an_entity_stays_and_is_counted() -> None:
     judged = judge(ONE, opinion(None, YES, None), "j")
     assert judged.annotation.entities == FOUND
     assert (judged.unjudged, judged.rejects) == (2, ())
-    assert judged.annotation.by.endswith("+verify:j")
+    assert judged.annotation.by.label.endswith("+verify:j")
 
 
 def test_without_any_verdict_nothing_is_touched() -> None:
@@ -242,7 +243,7 @@ def test_entities_are_judged_in_every_format(output: str, server: FaultServer, t
     assert WRONG_TYPES == ("街道",) and BETTER_TYPES["地点"] == "城市"
     assert judged.annotation.entities == (FOUND[0], entity("上海", "城市", 3, 9, original="地点"))
     assert [r.detail for r in judged.rejects] == ["第1街 (街道)"]
-    assert judged.annotation.by == f"{BY}+verify:judge"
+    assert judged.annotation.by.label == f"{BY.label}+verify:judge"
     (body,) = server.requests()
     assert (body["model"], body["temperature"]) == ("judge", 0)
     assert body.get("response_format", {"type": "text"})["type"] == output
@@ -265,7 +266,7 @@ def test_the_format_is_the_one_found_out_for_annotating(server: FaultServer, tmp
     (judged,) = [work.ask([ONE], "m"), work.read([ONE], model="m")][1]
     assert server.stats()["calls"] == probes + 2  # no probe for the same model
     assert server.requests()[-1]["response_format"] == {"type": "json_object"}
-    assert judged.annotation.by == f"{BY}+verify:m"
+    assert judged.annotation.by.label == f"{BY.label}+verify:m"
     work.judge_all(ONE)  # another model is asked for its format first
     assert server.stats()["calls"] == probes + 2 + 3
 

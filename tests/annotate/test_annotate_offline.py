@@ -54,7 +54,7 @@ def passage(text: str, lang: str = "zh") -> Passage:
 def entities(text: str, name: str) -> dict[tuple[str, str], tuple[int, ...]]:
     (annotation,) = annotate_offline([passage(text)], name)
     assert isinstance(annotation, Annotation)
-    assert annotation.by == name
+    assert annotation.by.label == name
     assert annotation.passage == passage(text)
     return {(e.surface, e.type): e.starts for e in annotation.entities}
 

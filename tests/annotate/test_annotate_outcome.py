@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 from sinoner.annotate.outcome import build
 from sinoner.answers import parse_mentions
 from sinoner.quality.rules import clean
-from sinoner.records import Entity
+from sinoner.records import Annotator, Entity
 from sinoner.settings import FilterSettings
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "rait"
+
+BY = Annotator(source="llm", model="m", prompt="p")
 
 
 def test_build_keeps_types_apart_and_claims_all_occurrences() -> None:
     text = "上海人在上海，ＡＢ和ab"
     pairs = [("上海", "地点"), ("上海", "城市"), ("上 海", "地点"), ("AB", "代号"), ("上海", " 地点 ")]
-    annotation, rejects = build(passage(text), pairs, "m")
+    annotation, rejects = build(passage(text), pairs, BY)
     assert annotation.entities == (
         Entity(surface="上海", type="地点", starts=(0, 4)),
         Entity(surface="上海", type="城市", starts=(0, 4)),
@@ -39,7 +41,7 @@ def test_build_keeps_types_apart_and_claims_all_occurrences() -> None:
     st.sampled_from(["folded", "case"]),
 )
 def test_every_pair_is_an_entity_or_a_reject(pairs, fold) -> None:
-    annotation, rejects = build(passage("王明 在上海，Aa1"), pairs, "m", fold)
+    annotation, rejects = build(passage("王明 在上海，Aa1"), pairs, BY, fold)
     assert len(annotation.entities) + len(rejects) == len(pairs)
     assert {r.reason for r in rejects} <= {"no_type", "not_in_passage", "ambiguous_mention", "repeated"}
     assert len({(e.surface, e.type) for e in annotation.entities}) == len(annotation.entities)
@@ -50,7 +52,7 @@ def test_every_pair_is_an_entity_or_a_reject(pairs, fold) -> None:
 
 def filtered_pairs(text: str, response: str) -> tuple[set[tuple[str, str]], list[str]]:
     """(surface, type) pairs that a response leaves after grounding and filter, and the reasons of the others."""
-    annotation, lost = build(passage(text), parse_mentions(response).pairs, "m", "case")
+    annotation, lost = build(passage(text), parse_mentions(response).pairs, BY, "case")
     (cleaned,) = clean([annotation], FilterSettings(preset="reference"))
     left = cleaned.annotation.entities if cleaned.annotation else ()
     return {(e.surface, e.type) for e in left}, [r.reason for r in [*lost, *cleaned.rejects]]
@@ -96,7 +98,7 @@ def test_the_reference_responses_are_filtered_as_the_reference_filters_them() ->
 
 
 def test_a_mention_written_in_several_ways_is_a_reject() -> None:
-    annotation, rejects = build(passage("Apple and apple"), [("APPLE", "fruit"), ("apple", "fruit")], "m")
+    annotation, rejects = build(passage("Apple and apple"), [("APPLE", "fruit"), ("apple", "fruit")], BY)
     assert [(e.surface, e.starts) for e in annotation.entities] == [("apple", (10,))]
     assert [(r.reason, r.detail, r.unit) for r in rejects] == [
         ("ambiguous_mention", "APPLE (fruit)", "entity")
@@ -106,6 +108,6 @@ def test_a_mention_written_in_several_ways_is_a_reject() -> None:
 def test_a_closed_list_of_types_keeps_its_own_spelling_and_rejects_the_rest() -> None:
     types = {"person": "Person", "地点": "地点"}
     pairs = [("王明", "PERSON "), ("上海", "地点"), ("上海", "城市"), ("李红", "地点"), ("上海", "")]
-    annotation, rejects = build(passage("王明在上海。"), pairs, "m", types=types)
+    annotation, rejects = build(passage("王明在上海。"), pairs, BY, types=types)
     assert [(e.surface, e.type) for e in annotation.entities] == [("王明", "Person"), ("上海", "地点")]
     assert [r.reason for r in rejects] == ["type_not_listed", "not_in_passage", "no_type"]

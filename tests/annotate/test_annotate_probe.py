@@ -65,7 +65,7 @@ def test_the_best_format_that_works_is_used(options, expected, probes, server, t
     assert formats(server, probe=False) == [expected] * 3
     assert [type(x) for x in out] == [Annotation] * 3
     assert all(len(x.entities) == 2 for x in out)
-    assert {x.by for x in out} == {f"m@{'extract' if expected == 'text' else 'extract_json'}.zh.v1"}
+    assert {x.by.label for x in out} == {f"m@{'extract' if expected == 'text' else 'extract_json'}.zh.v1"}
 
 
 @pytest.mark.parametrize(("options", "expected", "probes"), ABILITIES.values(), ids=ABILITIES)
@@ -111,7 +111,7 @@ def test_two_models_have_a_format_each(server, other, tmp_path):
     assert {m: work.asking.output(m) for m in ("m", "n")} == {"m": "json_schema", "n": "text"}
     assert formats(server, probe=False) == ["json_schema"] * 2
     assert formats(other, probe=False) == ["text"] * 2
-    samples = [[s.by for s in r.samples] for r in work.readings(numbered(2))]
+    samples = [[s.by.label for s in r.samples] for r in work.readings(numbered(2))]
     assert samples == [["m@extract_json.zh.v1", "n@extract.zh.v1"]] * 2
 
 
@@ -129,7 +129,7 @@ def test_a_prompt_of_ones_own_is_answered_in_text_and_not_probed(server, tmp_pat
     out = work.run(numbered(2))
     assert formats(server, probe=True) == []
     assert formats(server, probe=False) == ["text"] * 2
-    assert [x.by for x in out] == ["m@mine"] * 2
+    assert [x.by.label for x in out] == ["m@mine"] * 2
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("hang", "timeout"), ("http_500", "transient")])

@@ -132,7 +132,7 @@ def test_both_languages_and_passages_without_entities() -> None:
     ]
     out = list(annotate_by_table(passages, table({"地点": ["上海"], "place": ["Oslo"]})))
     assert [a.passage for a in out] == passages
-    assert {a.by for a in out} == {"table"}
+    assert {a.by.label for a in out} == {"table"}
     assert [[e.surface for e in a.entities] for a in out] == [["上海"], ["Oslo"], []]
 
 

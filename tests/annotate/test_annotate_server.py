@@ -11,7 +11,7 @@ from asking import Annotating, Verifying
 
 from sinoner.annotate.judge import BetterTypes
 from sinoner.llm.ledger import Ledger
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import HUMAN, Annotation, Entity, Passage, Reject
 
 # The server lives in a process of its own and ends when its standard input does.
 SERVE = """
@@ -100,7 +100,7 @@ def test_the_schema_is_found_out_and_every_answer_keeps_to_it(address, tmp_path)
     out = work.run(PASSAGES)
     assert work.asking.output("smollm2") == "json_schema"
     check(out)
-    assert {x.by for x in out if isinstance(x, Annotation)} <= {
+    assert {x.by.label for x in out if isinstance(x, Annotation)} <= {
         "smollm2@extract_json.zh.v1",
         "smollm2@extract_json.en.v1",
     }
@@ -136,7 +136,7 @@ def test_a_closed_list_of_types_is_kept_to(address, tmp_path):
     found = [e for x in out if isinstance(x, Annotation) for e in x.entities]
     assert {e.type for e in found} <= set(types)
     assert all(x.reason != "type_not_listed" for x in out if isinstance(x, Reject))
-    assert all(x.by.endswith(".v1+types") for x in out if isinstance(x, Annotation))
+    assert all(x.by.label.endswith(".v1+types") for x in out if isinstance(x, Annotation))
 
 
 def test_the_paper_s_prompt_in_text(address, tmp_path):
@@ -148,7 +148,7 @@ def test_the_paper_s_prompt_in_text(address, tmp_path):
             0,
         )
     assert len(answers(work)) >= len(PASSAGES)
-    assert {x.by for x in out if isinstance(x, Annotation)} <= {
+    assert {x.by.label for x in out if isinstance(x, Annotation)} <= {
         "smollm2@extract.zh.v1",
         "smollm2@extract.en.v1",
     }
@@ -158,7 +158,7 @@ def test_the_paper_s_prompt_in_text(address, tmp_path):
 def test_a_real_model_judges_and_nothing_is_lost_without_a_word(output, address, tmp_path):
     found = [("王明", "人名", 0), ("上海", "地点", 3), ("银行", "机构", 6)]
     entities = tuple(Entity(surface=s, type=t, starts=(at,)) for s, t, at in found)
-    before = Annotation(passage=PASSAGES[0], entities=entities, by="human")
+    before = Annotation(passage=PASSAGES[0], entities=entities, by=HUMAN)
     work = Verifying(address, tmp_path, output=output, answer_tokens=128, timeout=120, types="人名,地点,机构")
     work.ask([before])
     (judged,) = work.read([before], BetterTypes(listed={name: name for _, name, _ in found}))
@@ -168,4 +168,4 @@ def test_a_real_model_judges_and_nothing_is_lost_without_a_word(output, address,
     assert {e.type for e in after} <= {"人名", "地点", "机构"}
     if output == "json_schema":  # the server holds even a small model to the schema
         assert judged.reason is None
-        assert judged.annotation.by == "human+verify:judge"
+        assert judged.annotation.by.label == "human+verify:judge"

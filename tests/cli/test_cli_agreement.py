@@ -129,14 +129,17 @@ def test_the_filtered_layer(runs: tuple[Path, Path]) -> None:
     assert "组织机构" not in [t["type"] for t in json.loads(done.stdout)["types"]]
 
 
+BY = {"source": "llm", "model": "m", "prompt": "extract.zh.v1"}
+
+
 def write_samples(run: Path, second_drops: str) -> None:
     """Two answers per passage; the second does not have one mention."""
     lines = []
     for line in (run / "annotations.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
-        lines.append({**row, "by": "m@extract.zh.v1"})
+        lines.append({**row, "by": BY})
         fewer = [e for e in row["entities"] if e["surface"] != second_drops]
-        lines.append({**row, "entities": fewer, "by": "m@extract.zh.v1#2"})
+        lines.append({**row, "entities": fewer, "by": {**BY, "sample": 1}})
     (run / "samples.jsonl").write_text(
         "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lines), encoding="utf-8"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotators import label
 from chat_server import ChatServer, Reply, answer, cut_off, error, filtered, no_balance, server_error
 from typer.testing import CliRunner, Result
 
@@ -215,7 +216,7 @@ def test_reparse_keeps_what_was_cut_off_when_that_is_wanted(job: Job) -> None:
     ok(job("annotate.keep_truncated=true", "--reparse"))
     assert job.reasons == {}
     cut = job.rows("annotations.jsonl")[1]
-    assert ([e["surface"] for e in cut["entities"]], cut["by"]) == (["王明"], "m@extract.zh.v1~truncated")
+    assert ([e["surface"] for e in cut["entities"]], label(cut)) == (["王明"], "m@extract.zh.v1~truncated")
     assert len(job.server.requests) == 7
 
 

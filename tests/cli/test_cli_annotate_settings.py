@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from annotators import label
 from chat_server import ChatServer, answer, filtered, server_error
 from test_cli_annotate import GOOD, TEXTS, Job, ok, stopped
 
@@ -181,7 +182,7 @@ def test_samples_are_kept_beside_the_annotations(job: Job) -> None:
     assert [job.server.asked(text) for text in TEXTS] == [2] * 6
     samples = job.rows("samples.jsonl")
     assert Counter(s["passage"]["id"] for s in samples) == {f"d{n}#0": 2 for n in range(6)}
-    assert [s["by"] for s in samples[:2]] == ["m@extract.zh.v1", "m@extract.zh.v1#2"]
+    assert [label(s) for s in samples[:2]] == ["m@extract.zh.v1", "m@extract.zh.v1#2"]
     assert [len(s["entities"]) for s in samples[2:4]] == [1, 0]
     assert job.done == [f"d{n}#0" for n in range(6)]
     assert job.rows("annotations.jsonl") == samples[::2]
@@ -195,7 +196,9 @@ def test_more_models_label_every_passage(job: Job) -> None:
     ok(job("llm.more_models=[n, k]", "--concurrency", "1"))
     assert Counter(r.body["model"] for r in job.server.requests) == {"m": 6, "n": 6, "k": 6}
     samples = job.rows("samples.jsonl")
-    assert [s["by"] for s in samples[:5]] == [f"{model}@extract.zh.v1" for model in ("n", "k", "m", "n", "k")]
+    assert [label(s) for s in samples[:5]] == [
+        f"{model}@extract.zh.v1" for model in ("n", "k", "m", "n", "k")
+    ]
     assert job.rows("annotations.jsonl")[0] == samples[0]  # where one model failed the next one stands in
     assert job.reasons == {}
 
@@ -215,7 +218,7 @@ def test_a_closed_list_of_types(job: Job) -> None:
     assert len(rejects) == 6
     counts = json.loads((job.run / "manifest.json").read_text("utf-8"))["stages"]["annotate"]["counts"]
     assert counts["entity"] == {"in": 18, "out": 12, "rejected": 6}
-    assert job.rows("annotations.jsonl")[0]["by"] == "m@extract.zh.v1+types"
+    assert label(job.rows("annotations.jsonl")[0]) == "m@extract.zh.v1+types"
 
 
 def test_types_with_definitions_stand_in_the_question_and_in_the_schema(job: Job) -> None:
@@ -253,7 +256,7 @@ def test_demonstrations_are_shown_before_the_question(job: Job, monkeypatch: pyt
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert {m["content"] for m in messages[2:5:2]} == {'[{"李红": "人名"}]', '[{"北京": "地点"}]'}
     assert messages[-1]["content"].endswith(TEXTS[0])
-    assert job.rows("annotations.jsonl")[0]["by"] == "m@extract.zh.v1+shots"
+    assert label(job.rows("annotations.jsonl")[0]) == "m@extract.zh.v1+shots"
     said = stopped(job("annotate.demonstrations=none.jsonl", "--new-run"), 2, "none.jsonl")
     assert len(said.splitlines()) == 1
 
@@ -298,7 +301,7 @@ def test_labels_by_hand_are_kept_and_only_the_rest_is_asked(job: Job) -> None:
     assert "annotate: 4 done, 0 failed, 0 waiting (4 answers in this run" in said
     assert [job.server.asked(text) for text in TEXTS] == [1, 1, 0, 1, 0, 1]
     found = {
-        r["passage"]["id"]: (r["by"], [e["type"] for e in r["entities"]])
+        r["passage"]["id"]: (label(r), [e["type"] for e in r["entities"]])
         for r in job.rows("annotations.jsonl")
     }
     assert found["d2#0"] == ("human", ["姓名"])
@@ -307,7 +310,7 @@ def test_labels_by_hand_are_kept_and_only_the_rest_is_asked(job: Job) -> None:
     assert job.reasons == {}
     ok(job.sinoner("annotate", path, "annotate.keep_human=false"))
     assert [job.server.asked(text) for text in TEXTS] == [1] * 6
-    assert {r["by"] for r in job.rows("annotations.jsonl")} == {"m@extract.zh.v1"}
+    assert {label(r) for r in job.rows("annotations.jsonl")} == {"m@extract.zh.v1"}
 
 
 def test_run_refuses_other_questions_too(job: Job) -> None:
@@ -316,5 +319,5 @@ def test_run_refuses_other_questions_too(job: Job) -> None:
     stopped(job.sinoner("run", path, "llm.model=n"), 2, "llm.model: 'm' → 'n'", "--new-run")
     assert len(job.server.requests) == 6
     stopped(job.sinoner("run", path, "llm.model=n", "--new-run"), 2, "train.base")  # annotating went well
-    assert {r["by"] for r in job.rows("annotations.jsonl")} == {"n@extract.zh.v1"}
+    assert {label(r) for r in job.rows("annotations.jsonl")} == {"n@extract.zh.v1"}
     assert len(job.server.requests) == 12

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotators import label
 from chat_server import KEY, ChatServer, answer, error, no_balance, server_error, unknown_model, wrong_key
 from typer.testing import CliRunner, Result
 
@@ -57,7 +58,7 @@ def test_a_corpus_is_labelled_and_a_second_run_asks_nothing(corpus: Path) -> Non
         assert len(server.requests) == 4
     found = rows(corpus, "annotations.jsonl")
     assert [r["passage"]["id"] for r in found] == ["d0#0", "d1#0", "d2#0"]
-    assert found[0]["by"] == "m@extract.zh.v1"
+    assert label(found[0]) == "m@extract.zh.v1"
     assert [e["surface"] for e in found[0]["entities"]] == ["张伟", "北京"]
     assert found[2]["entities"] == []
     rejects = rows(corpus, "rejects/annotate.jsonl")
@@ -159,7 +160,7 @@ def test_the_answer_format_is_found_out_once(corpus: Path) -> None:
         assert formats(server) == {"json_schema": 5}
         assert annotate(corpus, server, "llm.output=auto", "--force").exit_code == 0
         assert formats(server) == {"json_schema": 5}
-    assert rows(corpus, "annotations.jsonl")[0]["by"] == "m@extract_json.zh.v1"
+    assert label(rows(corpus, "annotations.jsonl")[0]) == "m@extract_json.zh.v1"
     with ChatServer(
         {**ANSWERS, "王明在上海工作。": error(400, "response_format is not supported")}
     ) as server:

@@ -17,7 +17,12 @@ def conversation(n: int, content: str = LONG) -> Conversation:
         Message(role="assistant", content='["[bold]a[/bold]"]', learn=True),
     )
     return Conversation(
-        id=f"p{n}#0|类", messages=turns, passage=f"p{n}#0", types=("类", "[red]"), examples=("e1",)
+        id=f"p{n}#0|类",
+        messages=turns,
+        first_query=0,
+        passage=f"p{n}#0",
+        types=("类", "[red]"),
+        examples=("e1",),
     )
 
 

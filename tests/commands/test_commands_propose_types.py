@@ -15,7 +15,7 @@ from sinoner.errors import InputError
 from sinoner.quality import types_file
 from sinoner.quality.proposals import Merge
 from sinoner.quality.synonyms import key
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.run.layout import ANNOTATIONS, TYPES
 from sinoner.settings import FilterSettings, Recipe
 from sinoner.stages import type_merges
@@ -28,7 +28,9 @@ def annotation(number: int, *entities: tuple[str, str], lang: str = "zh") -> Ann
         parts.append(Entity(surface=surface, type=kind, starts=(len(text),)))
         text += surface + "，"
     passage = Passage(id=f"p#{number}", text=text, source="s", lang=lang)  # type: ignore[arg-type]
-    return Annotation(passage=passage, entities=tuple(parts), by="m@p")
+    return Annotation(
+        passage=passage, entities=tuple(parts), by=Annotator(source="llm", model="m", prompt="p")
+    )
 
 
 ROWS = [
@@ -312,11 +314,25 @@ NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
 def test_any_name_and_any_mention_survives(names: list[str], examples: list[str]) -> None:
     canonical, *variants = names
     merges = [
-        Merge(lang="zh", variant=v, canonical=canonical, by="table", mentions=1, examples=tuple(examples))
+        Merge(
+            lang="zh",
+            variant=v,
+            canonical=canonical,
+            by="table",
+            mentions=1,
+            examples=tuple(examples),
+        )
         for v in variants
     ]
     text = types_file.extended("", merges, "f")
     assert types_file.parse(text, "f").names == {"zh": {canonical: tuple(variants)}}
     assert types_file.extended(text, [], "f") == text
-    more = Merge(lang="en", variant="b", canonical="a", by="cosine", cosine=0.9, mentions=2)
+    more = Merge(
+        lang="en",
+        variant="b",
+        canonical="a",
+        by="cosine",
+        cosine=0.9,
+        mentions=2,
+    )
     assert types_file.parse(types_file.extended(text, [more], "f"), "f").names["en"] == {"a": ("b",)}

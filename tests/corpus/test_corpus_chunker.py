@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sinoner.corpus.chunker import STAGE, chunk, counter, cut
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Document, Entity, Passage, Reject
+from sinoner.records import HUMAN, Annotation, Document, Entity, Passage, Reject
 from sinoner.settings import CorpusSettings
 from sinoner.text.ground import occurrences
 
@@ -121,7 +121,9 @@ def test_passages_are_as_full_as_they_can_be():
 
 def test_short_documents_stay_whole():
     (passage,) = chunk([document("王明在上海工作。他很忙。")], CorpusSettings(max_tokens=32))
-    assert passage == Passage(id="src:1#0", text="王明在上海工作。他很忙。", source="src", lang="zh")
+    assert passage == Passage(
+        id="src:1#0", text="王明在上海工作。他很忙。", source="src", lang="zh", document="src:1"
+    )
 
 
 @settings(max_examples=30)
@@ -145,7 +147,7 @@ def test_annotations_move_with_their_passage():
     text = "王明在上海工作，住在上海。" * 6
     out = list(chunk([document(text, "上海", "王明")], CorpusSettings(max_tokens=16)))
     assert len(out) > 2
-    assert all(isinstance(a, Annotation) and a.by == "human" for a in out)
+    assert all(isinstance(a, Annotation) and a.by.label == "human" for a in out)
     assert "".join(a.passage.text for a in out) == text
     found, offset = [], 0
     for annotation in out:
@@ -158,7 +160,7 @@ def test_a_document_annotated_with_nothing_gives_annotations_with_nothing():
     empty = Document(id="d", text="王明。", source="s", lang="zh", entities=())
     (annotation,) = chunk([empty], CorpusSettings())
     assert annotation == Annotation(
-        passage=Passage(id="d#0", text="王明。", source="s", lang="zh"), entities=(), by="human"
+        passage=Passage(id="d#0", text="王明。", source="s", lang="zh", document="d"), entities=(), by=HUMAN
     )
 
 

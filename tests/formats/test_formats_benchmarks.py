@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sinoner import disk, resources
 from sinoner.errors import InputError
 from sinoner.formats import benchmarks, parsers
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import GOLD, Annotation, Entity, Passage, Reject
 
 ROW = {
     "id": "a",
@@ -70,7 +70,7 @@ def test_a_folder_is_read_with_its_labels(tmp_path):
         Entity(surface="上海", type="地名", starts=(0, 4)),
         Entity(surface="上海人", type="人名", starts=(0,)),
     )
-    assert (first.passage.id, first.passage.source, first.by) == ("a", "mini", "gold")
+    assert (first.passage.id, first.passage.source, first.by.label) == ("a", "mini", "gold")
     assert second.entities == ()
 
 
@@ -182,7 +182,7 @@ def annotations(draw) -> list[Annotation]:
                 starts.setdefault((text[a:b], kind), set()).add(a)
         entities = tuple(Entity(surface=s, type=t, starts=tuple(sorted(at))) for (s, t), at in starts.items())
         passage = Passage(id=f"g-{number}", text=text, source="g", lang=draw(st.sampled_from(["zh", "en"])))
-        made.append(Annotation(passage=passage, entities=entities, by="gold"))
+        made.append(Annotation(passage=passage, entities=entities, by=GOLD))
     return made
 
 

@@ -9,7 +9,7 @@ from sinoner import models
 from sinoner.chat import prompt_text
 from sinoner.generate.transformers_backend import LocalGenerator
 from sinoner.itset.render import query_conversation
-from sinoner.records import Annotation, Conversation, Entity, Passage
+from sinoner.records import HUMAN, Annotation, Conversation, Entity, Passage
 
 NEW_TOKENS = 24
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,7 +22,7 @@ def passage(id: str, text: str) -> Passage:
 EXAMPLE = Annotation(
     passage=passage("例#0", "小满住在杭州。"),
     entities=(Entity(surface="杭州", type="地点", starts=(4,)),),
-    by="human",
+    by=HUMAN,
 )
 LONG = "从前有一座山，山上有一座庙。😀" * 12
 CONVERSATIONS = [

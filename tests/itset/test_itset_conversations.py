@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sinoner.itset.conversations import Built, build
 from sinoner.itset.hard_negatives import HardNegatives, Labels
 from sinoner.itset.negatives import EMPTY_NEGATIVES, NegativeSampler, dropped_types
-from sinoner.records import Annotation, Conversation, Entity, Lang, Passage, Reject
+from sinoner.records import HUMAN, Annotation, Conversation, Entity, Lang, Passage, Reject
 from sinoner.settings import ItSetSettings
 
 FREQUENCY: dict[Lang, dict[str, int]] = {
@@ -25,7 +25,7 @@ def annotation(n: int, types: Iterable[str], lang: Lang = "zh") -> Annotation:
     entities = tuple(Entity(surface=f"<{t}>", type=t, starts=(i,)) for i, t in _placed(types))
     text = "".join(f"<{t}>" for t in types) or "空"
     return Annotation(
-        passage=Passage(id=f"{lang}-{n}#0", text=text, source="s", lang=lang), entities=entities, by="human"
+        passage=Passage(id=f"{lang}-{n}#0", text=text, source="s", lang=lang), entities=entities, by=HUMAN
     )
 
 

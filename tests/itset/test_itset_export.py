@@ -25,7 +25,7 @@ def conversation(n: int = 0, system: bool = False) -> Conversation:
         Message(role="user", content='文本： “引号"”\n第二行\u2028\t😀𠮷'),
         Message(role="assistant", content='["a\\"b"]', learn=True),
     )
-    return Conversation(id=f"c{n}", messages=turns, passage="p#0", types=("类",))
+    return Conversation(id=f"c{n}", messages=turns, first_query=int(system), passage="p#0", types=("类",))
 
 
 # What JSON escapes, what only looks as if, and what is longer than one UTF-16 unit.
@@ -40,6 +40,7 @@ CONVERSATION = st.builds(
     Conversation,
     id=st.text() | st.text(ODD),
     messages=st.lists(TURN, min_size=1, max_size=4).map(tuple),
+    first_query=st.just(0),
     passage=st.text(),
     types=st.lists(st.text(ODD), max_size=3).map(tuple),
     examples=st.lists(st.text(ODD), max_size=2).map(tuple),

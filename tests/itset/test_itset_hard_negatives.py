@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sinoner.itset.hard_negatives import Drawn, HardNegatives, Labels
 from sinoner.itset.negatives import EMPTY_NEGATIVES, NegativeSampler
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.settings.itset_section import MISC_TYPES
 
 RARE = {f"生僻{i}": 1 for i in range(30)}
@@ -23,7 +23,11 @@ def annotation(*pairs: tuple[str, str], id: str = "p#0") -> Annotation:
     surfaces = list(dict.fromkeys(s for s, _ in pairs))
     text = "，".join(surfaces) or "无"
     entities = tuple(Entity(surface=s, type=t, starts=(text.index(s),)) for s, t in pairs)
-    return Annotation(passage=Passage(id=id, text=text, source="s", lang="zh"), entities=entities, by="m@p")
+    return Annotation(
+        passage=Passage(id=id, text=text, source="s", lang="zh"),
+        entities=entities,
+        by=Annotator(source="llm", model="m", prompt="p"),
+    )
 
 
 def hard(

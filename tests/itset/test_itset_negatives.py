@@ -15,7 +15,7 @@ from sinoner.itset.negatives import (
     is_misc,
     without_misc,
 )
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.settings import ItSetSettings
 from sinoner.settings.itset_section import MISC_TYPES
 
@@ -162,7 +162,7 @@ def test_which_settings_drop_them() -> None:
 def _annotation(*types: str) -> Annotation:
     passage = Passage(id="p#0", text="华为在深圳。", source="s", lang="zh")
     entities = tuple(Entity(surface="华为", type=t, starts=(0,)) for t in types)
-    return Annotation(passage=passage, entities=entities, by="m@p")
+    return Annotation(passage=passage, entities=entities, by=Annotator(source="llm", model="m", prompt="p"))
 
 
 def test_without_misc() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sinoner.itset.predictions import Predicted, answer_limit, predictions
 from sinoner.itset.render import conversations, query_conversations
-from sinoner.records import Annotation, Conversation, Entity, Passage, Prediction
+from sinoner.records import HUMAN, Annotation, Conversation, Entity, Passage, Prediction
 from sinoner.settings.itset_section import Mode, Style
 from sinoner.text.ground import occurrences
 
@@ -33,7 +33,7 @@ def test_a_list_is_the_prediction_of_its_type(
     mode: Mode, raw: str, told: tuple[str, ...], reason: str | None
 ) -> None:
     assert predictions(query("人名", mode=mode), raw, mode) == Predicted(
-        (Prediction(id="星#0|人名", type="人名", raw=raw, surfaces=told, reason=reason),)
+        (Prediction(id="星#0|人名", passage="星#0", type="人名", raw=raw, surfaces=told, reason=reason),)
     )
 
 
@@ -42,9 +42,9 @@ def test_an_object_is_a_prediction_for_every_type_asked(mode: Mode) -> None:
     raw = '{"地点": ["上海"], "职务": ["员工", "经理"], "人名": ["林晓"], "其他": []}'
     read = predictions(query("人名", "产品", "地点", mode=mode), raw, mode)
     assert read.predictions == (
-        Prediction(id="星#0|人名", type="人名", raw=raw, surfaces=("林晓",), reason=None),
-        Prediction(id="星#0|产品", type="产品", raw=raw, surfaces=(), reason=None),
-        Prediction(id="星#0|地点", type="地点", raw=raw, surfaces=("上海",), reason=None),
+        Prediction(id="星#0|人名", passage="星#0", type="人名", raw=raw, surfaces=("林晓",), reason=None),
+        Prediction(id="星#0|产品", passage="星#0", type="产品", raw=raw, surfaces=(), reason=None),
+        Prediction(id="星#0|地点", passage="星#0", type="地点", raw=raw, surfaces=("上海",), reason=None),
     )
     assert read.not_asked == ("职务",)  # of 其他 nothing is lost
     assert list(read.mentions()) == [("人名", "林晓"), ("地点", "上海")]
@@ -109,7 +109,7 @@ def test_what_is_taught_is_read_back(
         Entity(surface=surface, type=types[n % len(types)], starts=occurrences(text, surface))
         for surface, n in mentions
     )
-    about = Annotation(passage=passage, entities=entities, by="human")
+    about = Annotation(passage=passage, entities=entities, by=HUMAN)
     (taught,) = conversations(about, types, (), style, mode)
     (asked,) = query_conversations(passage, types, (), style, mode)
     read = predictions(asked, taught.messages[-1].content, mode)

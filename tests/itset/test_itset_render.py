@@ -20,7 +20,7 @@ from sinoner.itset.render import (
     query_conversations,
 )
 from sinoner.itset.writers import frame
-from sinoner.records import Annotation, Conversation, Entity, Lang, Passage
+from sinoner.records import HUMAN, Annotation, Conversation, Entity, Lang, Passage
 from sinoner.score.f1 import query_counts, reference_parse
 from sinoner.settings.itset_section import Mode, Style
 from sinoner.text.ground import occurrences
@@ -45,7 +45,7 @@ def sharegpt_file(conversations: Iterable[Conversation], numbers: Sequence[int] 
 def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0", lang: Lang = "zh") -> Annotation:
     passage = Passage(id=id, text=text, source="test", lang=lang)
     entities = (Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in mentions)
-    return Annotation(passage=passage, entities=tuple(entities), by="human")
+    return Annotation(passage=passage, entities=tuple(entities), by=HUMAN)
 
 
 def whole(

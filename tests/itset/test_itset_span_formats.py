@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sinoner.formats.benchmarks import load_gold
 from sinoner.itset.span_formats import gliner, gliner_json, span_json, token_ranges
 from sinoner.itset.writers import frame
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import HUMAN, Annotation, Entity, Passage
 from sinoner.text.ground import occurrences
 from sinoner.text.mentions import span_row
 
@@ -19,7 +19,7 @@ from sinoner.text.mentions import span_row
 def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0") -> Annotation:
     passage = Passage(id=id, text=text, source="test", lang="zh")
     entities = (Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in mentions)
-    return Annotation(passage=passage, entities=tuple(entities), by="human")
+    return Annotation(passage=passage, entities=tuple(entities), by=HUMAN)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def annotated(draw: st.DrawFn) -> Annotation:
             Entity(surface=text[start:end], type=draw(st.sampled_from(["甲", "b"])), starts=found)
         )
     passage = Passage(id="p#0", text=text, source="test", lang="zh")
-    return Annotation(passage=passage, entities=tuple(entities), by="human")
+    return Annotation(passage=passage, entities=tuple(entities), by=HUMAN)
 
 
 @given(annotated())

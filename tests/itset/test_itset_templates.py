@@ -17,7 +17,7 @@ def conversation(system: bool) -> Conversation:
         Message(role="user", content='文本： “引号"”\n第二行\u2028\t😀𠮷'),
         Message(role="assistant", content='["a\\"b"]', learn=True),
     )
-    return Conversation(id="c0", messages=turns, passage="p#0", types=("类",))
+    return Conversation(id="c0", messages=turns, first_query=int(system), passage="p#0", types=("类",))
 
 
 QWEN = """<|im_start|>system

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sinoner.corpus.chunker import counter
 from sinoner.itset.render import conversations
 from sinoner.itset.token_budget import MESSAGE_TOKENS, Fitted, fit, remembering
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import HUMAN, Annotation, Entity, Passage
 from sinoner.settings.itset_section import Mode, Style
 from sinoner.text.ground import occurrences
 
@@ -15,7 +15,7 @@ from sinoner.text.ground import occurrences
 def annotation(text: str, *mentions: tuple[str, str], id: str = "p#0") -> Annotation:
     passage = Passage(id=id, text=text, source="test", lang="zh")
     entities = (Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in mentions)
-    return Annotation(passage=passage, entities=tuple(entities), by="human")
+    return Annotation(passage=passage, entities=tuple(entities), by=HUMAN)
 
 
 ABOUT = annotation("林晓住在上海。", ("林晓", "人名"), ("上海", "地点"))
@@ -142,7 +142,7 @@ def annotated(draw: st.DrawFn) -> Annotation:
         end = draw(st.integers(start + 1, len(text)))
         entities.append(Entity(surface=text[start:end], type="类", starts=occurrences(text, text[start:end])))
     passage = Passage(id=draw(st.sampled_from(["a", "b"])), text=text, source="s", lang="zh")
-    return Annotation(passage=passage, entities=tuple(entities), by="human")
+    return Annotation(passage=passage, entities=tuple(entities), by=HUMAN)
 
 
 @given(

@@ -2,16 +2,23 @@ from typing import Any
 
 import pytest
 import yaml
+from annotators import annotator
 from huggingface_hub import DatasetCard, ModelCard, RepoCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from sinoner.measurements import Score
 from sinoner.publish import markdown as md
 from sinoner.publish.card import CardFacts, dataset_card, model_card
-from sinoner.records import Score
+from sinoner.records import Annotator
 
+LOCAL = Annotator(source="llm", model="/home/me/models/qwen", prompt="/home/me/p.yaml")
 EVIL = "a | <script>alert(1)</script> `x` \n---\nlicense: mit\n# [y](http://evil.example) **b** $z$ 类型"
+EVIL_ONES = (
+    Annotator(source="model", model=EVIL),
+    Annotator(source="llm", model=EVIL, prompt=EVIL),
+)
 
 
 def score(model: str = "tuned", examples: bool = False, **changes: Any) -> Score:
@@ -26,7 +33,7 @@ def score(model: str = "tuned", examples: bool = False, **changes: Any) -> Score
 
 def facts(**changes: Any) -> CardFacts:
     values: dict[str, Any] = {
-        "name": "Quick NER", "languages": ("zh", "en"), "licence": "cc-by-4.0", "annotators": ("lac",),
+        "name": "Quick NER", "languages": ("zh", "en"), "licence": "cc-by-4.0", "annotators": (annotator("lac"),),
         "counts": {"train": 90, "validation": 10}, "passages": 100, "entities": 321, "types": 7,
         "top_types": (("地点", 200), ("person", 121)), "style": "sinoner", "prompt": None, "seed": 42,
         "sources": ("news", "hf://datasets/a/b"), "base_model": "owner/base-135M",
@@ -162,7 +169,8 @@ def test_scores_show_both_metrics() -> None:
     ],
 )
 def test_cards_are_honest_about_the_annotator(annotators: tuple[str, ...], told: str, not_told: str) -> None:
-    for card in (dataset_card(facts(annotators=annotators)), model_card(facts(annotators=annotators), None)):
+    told_of = facts(annotators=tuple(map(annotator, annotators)))
+    for card in (dataset_card(told_of), model_card(told_of, None)):
         labels = next(line for line in card.splitlines() if line.startswith("- Labels:"))
         assert told in labels
         assert not_told not in labels
@@ -174,7 +182,8 @@ def test_cards_are_honest_about_the_annotator(annotators: tuple[str, ...], told:
      ((), ["no-annotation"])],
 )  # fmt: skip
 def test_annotation_creators(annotators: tuple[str, ...], creators: list[str]) -> None:
-    assert front(dataset_card(facts(annotators=annotators)))["annotations_creators"] == creators
+    made = facts(annotators=tuple(map(annotator, annotators)))
+    assert front(dataset_card(made))["annotations_creators"] == creators
 
 
 def test_cards_credit_the_method_and_speak_chinese() -> None:
@@ -198,11 +207,11 @@ def test_loading_code_is_python() -> None:
 
 def test_injected_text_stays_inert() -> None:
     evil = facts(
-        name=EVIL, licence=EVIL, annotators=(EVIL, f"{EVIL}@{EVIL}"), top_types=((EVIL, 1),), style=EVIL, prompt=EVIL,
+        name=EVIL, licence=EVIL, annotators=EVIL_ONES, top_types=((EVIL, 1),), style=EVIL, prompt=EVIL,
         sources=(EVIL,), base_model=EVIL, lora={EVIL: EVIL}, scores=(score(EVIL, benchmark=EVIL),), version=EVIL,
     )  # fmt: skip
     clean = facts(
-        annotators=("lac", "m@p"), top_types=(("x", 1),), prompt="p", scores=(score(),), sources=("news",),
+        annotators=(annotator("lac"), annotator("m@p")), top_types=(("x", 1),), prompt="p", scores=(score(),), sources=("news",),
     )  # fmt: skip
     one_line = " ".join(EVIL.split())
     for render in (dataset_card, lambda f: model_card(f, EVIL, EVIL)):
@@ -222,7 +231,7 @@ def test_injected_text_stays_inert() -> None:
 def test_paths_of_this_machine_do_not_show() -> None:
     local = facts(
         name="/home/me/run", sources=("/home/me/corpus.jsonl", "C:\\Users\\me\\b.txt", "~me/c.txt"),
-        annotators=("/home/me/models/qwen@/home/me/p.yaml",), prompt="/home/me/p.yaml", base_model="/home/me/base",
+        annotators=(LOCAL,), prompt="/home/me/p.yaml", base_model="/home/me/base",
         scores=(score(benchmark="/home/me/gold.jsonl", model="/home/me/run/adapter"),), lora={"base": "/home/me/base"},
     )  # fmt: skip
     for card in (dataset_card(local), model_card(local, "/home/me/data")):

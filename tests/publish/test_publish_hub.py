@@ -15,10 +15,10 @@ from sinoner.errors import EndpointError, InputError, StoppedError
 from sinoner.parquet import ROWS
 from sinoner.publish import hub
 from sinoner.publish.card import CardFacts, dataset_card, model_card
-from sinoner.records import Annotation, Conversation, Entity, Message, Passage
+from sinoner.records import HUMAN, Annotation, Annotator, Conversation, Entity, Message, Passage
 
 FACTS = CardFacts(
-    name="Quick NER", languages=("zh",), licence="cc-by-4.0", annotators=("lac",),
+    name="Quick NER", languages=("zh",), licence="cc-by-4.0", annotators=(Annotator(source="lac"),),
     counts={"train": 3, "validation": 1}, passages=2, entities=3, types=2, top_types=(("地点", 2),), style="sinoner",
     prompt=None, seed=42, sources=("news",), base_model="owner/base", lora={"rank": 2}, scores=(), version="0.1.0",
 )  # fmt: skip
@@ -34,7 +34,12 @@ def conversation(n: int, examples: tuple[str, ...] = ()) -> Conversation:
     )
     messages = tuple(Message(role=r, content=c, learn=r == "assistant") for r, c in turns)
     return Conversation(
-        id=f"c{n}", messages=messages, passage=f"p{n}#0", types=("地点", "人名"), examples=examples
+        id=f"c{n}",
+        messages=messages,
+        first_query=2,
+        passage=f"p{n}#0",
+        types=("地点", "人名"),
+        examples=examples,
     )
 
 
@@ -54,9 +59,9 @@ ANNOTATIONS = [
             Entity(surface="北京", type="地点", starts=(1, 5)),
             Entity(surface="北京人", type="人", starts=(1,)),
         ),
-        by="lac",
+        by=Annotator(source="lac"),
     ),
-    Annotation(passage=Passage(id="p1#0", text="nothing", source="s", lang="en"), entities=(), by="human"),
+    Annotation(passage=Passage(id="p1#0", text="nothing", source="s", lang="en"), entities=(), by=HUMAN),
 ]
 ANNOTATION_ROWS = [
     {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nervaluate.evaluator import Evaluator
 
 from sinoner.quality.agreement import CONTEXT, Agreeing
-from sinoner.records import Annotation, Entity, Lang, Passage
+from sinoner.records import Annotation, Annotator, Entity, Lang, Passage
 
 Mention = tuple[int, int, str]  # start, end, type
 Work = Sequence[Sequence[Mention]]  # what each annotator names in a passage, in its order
@@ -26,7 +26,7 @@ def annotation(text: str, mentions: Sequence[Mention], n: int = 0, lang: Lang = 
     return Annotation(
         passage=Passage(id=f"d{n}#0", text=text, source="s", lang=lang),
         entities=tuple(Entity(surface=text[s:e], type=t, starts=(s,)) for s, e, t in mentions),
-        by="m",
+        by=Annotator(source="model", model="m"),
     )
 
 
@@ -291,7 +291,7 @@ def test_every_occurrence_is_a_decision() -> None:
     everywhere = Annotation(
         passage=annotation(TEXT, []).passage,
         entities=(Entity(surface="王明", type="人名", starts=(0, 6)),),
-        by="m",
+        by=Annotator(source="model", model="m"),
     )
     agreeing = Agreeing(["x", "y"])
     (row,) = agreeing.add([everywhere, annotation(TEXT, [MING])])

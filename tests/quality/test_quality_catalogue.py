@@ -7,7 +7,7 @@ import pytest
 from sinoner.quality.catalogue import CATALOGUE, Example, RuleEntry
 from sinoner.quality.duplicates import Duplicates
 from sinoner.quality.rules import clean
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.report.labels import CHANGES, REASONS
 from sinoner.settings import RULE_NAMES, FilterSettings
 from sinoner.text.ground import occurrences
@@ -19,7 +19,7 @@ def acted(entry: RuleEntry, example: Example) -> bool:
         Entity(surface=s, type=t, starts=occurrences(example.text, s)) for s, t in example.mentions
     )
     passage = Passage(id="d#0", text=example.text, source="s", lang=example.lang)
-    before = Annotation(passage=passage, entities=entities, by="m@p")
+    before = Annotation(passage=passage, entities=entities, by=Annotator(source="llm", model="m", prompt="p"))
     settings = FilterSettings(rules=[entry.name])
     (result,) = clean([before], settings)
     for reject in result.rejects:

@@ -17,7 +17,7 @@ from sinoner.quality.rules import (
     switched_on,
     type_frequency,
 )  # fmt: skip
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import HUMAN, Annotation, Annotator, Entity, Passage, Reject
 from sinoner.settings import RULE_NAMES, FilterSettings
 from sinoner.text.ground import occurrences
 
@@ -29,7 +29,9 @@ TEXT = (
 def annotation(*pairs: tuple[str, str], text: str = TEXT, lang: str = "zh") -> Annotation:
     entities = tuple(Entity(surface=s, type=t, starts=occurrences(text, s)) for s, t in pairs)
     return Annotation(
-        passage=Passage(id="d#0", text=text, source="s", lang=lang), entities=entities, by="m@p"
+        passage=Passage(id="d#0", text=text, source="s", lang=lang),
+        entities=entities,
+        by=Annotator(source="llm", model="m", prompt="p"),
     )
 
 
@@ -127,7 +129,7 @@ def test_duplicates_merge_their_offsets():
     passage = annotation().passage
     first, second = occurrences(TEXT, "上海")
     entities = tuple(Entity(surface="上海", type="地点", starts=(s,)) for s in (second, first, second))
-    after, rejects = cleaned(Annotation(passage=passage, entities=entities, by="human"))
+    after, rejects = cleaned(Annotation(passage=passage, entities=entities, by=HUMAN))
     assert after.entities == (Entity(surface="上海", type="地点", starts=(first, second)),)
     assert reasons(rejects) == ["duplicate", "duplicate"]
 
@@ -278,7 +280,7 @@ def test_what_a_person_labelled_is_not_guessed_away():
     machine, rejects = cleaned(annotation(*pairs, text=text))
     assert machine.entities == ()
     assert reasons(rejects) == ["pronoun", "number", "generic_type", "stop_type"]
-    by_hand = replace(annotation(*pairs, text=text), by="human")
+    by_hand = replace(annotation(*pairs, text=text), by=HUMAN)
     kept, rejects = cleaned(by_hand)
     assert [e.surface for e in kept.entities] == ["他", "12", "咖啡"]
     assert reasons(rejects) == ["stop_type"]

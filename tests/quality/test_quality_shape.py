@@ -7,9 +7,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.measurements import Histogram
+from sinoner.bins import Histogram
 from sinoner.quality.shape import ShapeCounter
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 
 
 def bins(values: list[float], histogram: Histogram) -> tuple[int, ...]:
@@ -26,7 +26,7 @@ def test_every_passage_and_mention_is_in_its_bin(sizes: list[tuple[int, int]]) -
         text = "𠮷" * length
         found = tuple(Entity(surface=text[: k % length + 1], type=str(k), starts=(0,)) for k in range(n))
         passage = Passage(id=f"d#{i}", text=text, source="s", lang="zh")
-        counter.add(Annotation(passage=passage, entities=found, by="m"))
+        counter.add(Annotation(passage=passage, entities=found, by=Annotator(source="model", model="m")))
         lengths.append(length)
         densities.append(100 * n / length)
         entities.append(n)

@@ -20,7 +20,7 @@ from sinoner.quality.proposals import Merge, propose, says_nothing
 from sinoner.quality.rules import type_frequency
 from sinoner.quality.synonyms import key, table
 from sinoner.quality.types import EXAMPLES, Inventory, TypeMap, synonyms
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -34,7 +34,9 @@ def annotation(number: int, *entities: tuple[str, ...], lang: str = "zh") -> Ann
         parts.append(Entity(surface=surface, type=kind, starts=(len(text),), original_type=original))
         text += surface + "，"
     passage = Passage(id=f"p#{number}", text=text or "无", source="s", lang=lang)  # type: ignore[arg-type]
-    return Annotation(passage=passage, entities=tuple(parts), by="m@p")
+    return Annotation(
+        passage=passage, entities=tuple(parts), by=Annotator(source="llm", model="m", prompt="p")
+    )
 
 
 def count(name: str, mentions: int, *examples: str, lang: str = "zh") -> TypeCount:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from report_page import HOSTILE, Page, examples
 
-from sinoner.measurements import Examples, ExampleUse, Histogram
+from sinoner.bins import Histogram
+from sinoner.measurements import Examples, ExampleUse
 from sinoner.report import data as shown
 from sinoner.report import example_tables as arranged
 from sinoner.report import html, labels

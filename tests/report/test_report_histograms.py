@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_page import Page
 
-from sinoner.measurements import Histogram, Shape
+from sinoner.bins import Histogram
+from sinoner.measurements import Shape
 from sinoner.report import histograms
 from sinoner.report.histograms import charts, histogram, median, short
 

@@ -13,7 +13,7 @@ from report_page import HOSTILE, SCRIPT, Page, annotation, full, score
 
 from sinoner import measurements
 from sinoner.clip import clip
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import Annotation, Annotator, Entity, Passage, Reject
 from sinoner.report import data as shown
 from sinoner.report import highlight, html, labels, plots, svg
 
@@ -142,7 +142,7 @@ def test_a_merged_type_names_what_the_annotator_called_it() -> None:
         Entity(surface="联想", type="公司", starts=(0,), original_type="企业"),
         Entity(surface="北京", type="地点", starts=(3,), original_type="地点"),
     )
-    a = Annotation(passage=passage, entities=entities, by="m")
+    a = Annotation(passage=passage, entities=entities, by=Annotator(source="model", model="m"))
     assert [t.original for s in highlight.segments(a) for t in s.tags] == [("企业",), ()]
     page = Page(html.render(shown.ReportData(name="n", version="1", created="c", annotations=(a,))))
     assert [t.strip() for t in page.text("span", "was")] == ["← 企业"]

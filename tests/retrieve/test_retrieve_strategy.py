@@ -36,6 +36,11 @@ WORDS = [
 TYPES = ("地点", "组织", "时间", "人名")
 
 
+def chunk(id: str, text: str, types: tuple[str, ...] = ()) -> Entry:
+    """A passage of the document that its id names."""
+    return Entry(id, text, types, document=id.rpartition("#")[0])
+
+
 def entries(n: int, seed: int = 1, prefix: str = "p") -> list[Entry]:
     random = Random(seed)
     return [
@@ -300,7 +305,7 @@ def test_a_query_instruction_goes_in_front_of_what_asks_only() -> None:
 
 
 def test_all_passages_identical_leave_nothing_to_show() -> None:
-    same = [Entry(f"{i}#0", "同一句话") for i in range(5)]
+    same = [chunk(f"{i}#0", "同一句话") for i in range(5)]
     for strategy in ALL:
         assert all(n.neighbours == () for n in found(same, same, strategy=strategy))
     assert Pool(same).duplicates == 4
@@ -328,7 +333,7 @@ def documents(n: int, size: int, seed: int = 7) -> list[Entry]:
         own = random.choices(WORDS, k=4)
         for c in range(size):
             text = "".join([*own, *random.choices(WORDS, k=3)]) + f"{d}"
-            made.append(Entry(f"doc{d}#{c}", text, tuple(random.sample(TYPES, 2))))
+            made.append(chunk(f"doc{d}#{c}", text, tuple(random.sample(TYPES, 2))))
     return made
 
 
@@ -359,7 +364,7 @@ def test_they_are_left_out_before_the_strategy_chooses(strategy: str) -> None:
 @pytest.mark.parametrize("strategy", ["nn", "random", "hybrid", "diverse_nn_bm25_rank"])
 def test_a_document_with_more_passages_than_are_looked_for_at_once(strategy: str) -> None:
     own = "天气很好明日有雨"
-    long = [Entry(f"long#{i}", f"{own}{own[: i % 8]}{i}", ()) for i in range(200)]
+    long = [chunk(f"long#{i}", f"{own}{own[: i % 8]}{i}", ()) for i in range(200)]
     pool = [*long, *entries(40, 3, "x")]
     given: dict[str, Any] = {"strategy": strategy, "k": 4, "candidates": 10, "threshold": -99.0}
     for made in found(long[:30], pool, same_document=False, **given):
@@ -370,7 +375,7 @@ def test_a_document_with_more_passages_than_are_looked_for_at_once(strategy: str
 
 
 def test_passages_with_too_few_of_other_documents_are_counted() -> None:
-    pool = Pool([Entry("a#0", "甲天"), Entry("a#1", "甲气"), Entry("a#2", "甲很"), Entry("b#0", "乙好")])
+    pool = Pool([chunk("a#0", "甲天"), chunk("a#1", "甲气"), chunk("a#2", "甲很"), chunk("b#0", "乙好")])
     queries = pool.entries
     for strategy, expected in (("nn", [1, 1, 1, 2]), ("random", [1, 1, 1, 2]), ("none", [0] * 4)):
         given: dict[str, Any] = {"strategy": strategy, "k": 2}
@@ -385,10 +390,10 @@ def test_passages_with_too_few_of_other_documents_are_counted() -> None:
 def test_a_text_that_stands_in_the_document_too_is_of_the_same_document() -> None:
     """Of equal texts one stays, here that of another document: it is barred for both."""
     pool = [
-        Entry("a#0", "同一句话"),
-        Entry("b#0", "天气很好"),
-        Entry("b#1", "同一句话"),
-        Entry("c#0", "球队赢了"),
+        chunk("a#0", "同一句话"),
+        chunk("b#0", "天气很好"),
+        chunk("b#1", "同一句话"),
+        chunk("c#0", "球队赢了"),
     ]
     (made,) = found([pool[1]], pool, same_document=False, k=3)
     assert made.neighbours == ("c#0",)

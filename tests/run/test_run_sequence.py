@@ -34,8 +34,8 @@ def test_data_stages_end_to_end(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     execute(recipe(corpus, out))
     annotations = list(disk.read_records(out / "annotations.jsonl", Annotation))
-    assert {a.by for a in annotations} == {"human", "jieba"}
-    assert [a.passage.id for a in annotations if a.by == "human"] == ["en#0"]
+    assert {a.by.label for a in annotations} == {"human", "jieba"}
+    assert [a.passage.id for a in annotations if a.by.label == "human"] == ["en#0"]
     train = list(disk.read_records(out / "it_set/train.conversations.jsonl", Conversation))
     validation = list(disk.read_records(out / "it_set/validation.conversations.jsonl", Conversation))
     examples = {e for c in train + validation for e in c.examples}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinoner.records import Annotation, Entity, Passage, Prediction
+from sinoner.records import HUMAN, Annotation, Entity, Passage, Prediction
 from sinoner.score.f1 import Counts, count, normalise, percent, query_counts, reference_parse, strict_counts
 
 WORDS = st.text(alphabet="aAnNtThHeE -'.,_！中é1İß\n\t", max_size=16)
@@ -136,7 +136,7 @@ def test_reference_parse_reads_what_json_writes(surfaces: list[str]) -> None:
 
 def annotation(text: str, *entities: tuple[str, str, tuple[int, ...]], id: str = "p#0") -> Annotation:
     made = tuple(Entity(surface=s, type=t, starts=at) for s, t, at in entities)
-    return Annotation(passage=Passage(id=id, text=text, source="s", lang="zh"), entities=made, by="human")
+    return Annotation(passage=Passage(id=id, text=text, source="s", lang="zh"), entities=made, by=HUMAN)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_count_over_passages_and_types() -> None:
         ("a#0", "组织"): ("times",), ("a#0", "地点"): ("北京", "Times"), ("b#0", "组织"): (), ("b#0", "地点"): ("无",),
     }  # fmt: skip
     predictions = {
-        f"{p}|{t}": Prediction(id=f"{p}|{t}", type=t, raw="", surfaces=s) for (p, t), s in told.items()
+        (p, t): Prediction(id=f"{p}|{t}", passage=p, type=t, raw="", surfaces=s) for (p, t), s in told.items()
     }
     scored = count(gold, ["组织", "地点"], predictions)
     assert scored.reference == [(2, 3, 2), (0, 1, 0)]
     assert scored.strict == [(2, 3, 1), (0, 1, 0)]
-    del predictions["b#0|地点"]
+    del predictions["b#0", "地点"]
     with pytest.raises(KeyError):
         count(gold, ["组织", "地点"], predictions)

@@ -2,21 +2,22 @@
 
 import pytest
 
-from sinoner.records import Annotation, Entity, Lang, Passage, Prediction, Score
+from sinoner.measurements import Score
+from sinoner.records import HUMAN, Annotation, Entity, Lang, Passage, Prediction
 from sinoner.score.score_record import markdown, score
 
 
 def annotation(n: int, lang: Lang = "zh") -> Annotation:
     entity = Entity(surface="北京", type="地点", starts=(0,))
     passage = Passage(id=f"p{n}#0", text="北京。The", source="s", lang=lang)
-    return Annotation(passage=passage, entities=(entity,), by="human")
+    return Annotation(passage=passage, entities=(entity,), by=HUMAN)
 
 
 def scored(gold: list[Annotation], resamples: int = 100, seed: int = 1) -> Score:
     surfaces = {"p0#0|地点": ("北京",), "p1#0|地点": ("The",), "p2#0|地点": ()}
     predictions = {
-        f"{a.passage.id}|{t}": Prediction(
-            id=f"{a.passage.id}|{t}", type=t, raw="…", surfaces=surfaces.get(f"{a.passage.id}|{t}", ()),
+        (a.passage.id, t): Prediction(
+            id=f"{a.passage.id}|{t}", passage=a.passage.id, type=t, raw="…", surfaces=surfaces.get(f"{a.passage.id}|{t}", ()),
             reason="unparsed" if (a.passage.id, t) == ("p2#0", "人名") else None,
         )
         for a in gold

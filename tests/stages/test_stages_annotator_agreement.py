@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from annotators import annotator
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -16,8 +17,9 @@ from sinoner.commands.agreement_table import print_agreement
 from sinoner.errors import InputError
 from sinoner.measurements import Agreement
 from sinoner.quality.agreement import Disagreement
-from sinoner.records import Annotation, Entity, Passage
-from sinoner.run.layout import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, SAMPLES
+from sinoner.records import Annotation, Annotator, Entity, Passage
+from sinoner.run.folder import locked
+from sinoner.run.layout import AGREEMENT, ANNOTATIONS, DISAGREEMENTS, FILTERED, PASSAGES, SAMPLES
 from sinoner.stages.annotator_agreement import agree, agreement_of_samples, folder_of
 
 TEXTS = ("王明在上海。", "李娜去了深圳。", "王强在广州上班。")
@@ -29,7 +31,7 @@ def one(
 ) -> Annotation:
     entities = (Entity(surface=s, type=t, starts=(text.index(s),)) for s, t in mentions)
     passage = Passage(id=id or f"{text[:2]}#0", text=text, source=source, lang="zh")
-    return Annotation(passage=passage, entities=tuple(entities), by=by)
+    return Annotation(passage=passage, entities=tuple(entities), by=annotator(by))
 
 
 ALL = [one(text, named) for text, named in zip(TEXTS, NAMED, strict=True)]
@@ -83,7 +85,7 @@ FIRST = "m@extract.zh.v1"
 
 
 def samples(*answers: tuple[str, Annotation]) -> list[Annotation]:
-    return [replace(a, by=by) for by, a in answers]
+    return [replace(a, by=annotator(by)) for by, a in answers]
 
 
 def sampled(folder: Path, *answers: tuple[str, Annotation]) -> str:
@@ -240,12 +242,75 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     assert "run sinoner annotate" in refused([a, str(tmp_path / "d")])
 
 
+def test_a_run_folder_that_another_process_works_on_is_refused(tmp_path: Path) -> None:
+    a, b = run(tmp_path / "a", ALL), run(tmp_path / "b", ALL)
+    with locked(tmp_path / "a"):
+        assert f"{a}: process {os.getpid()} is working on it" in refused([a, b])
+        assert "is working on it" in refused([b, a], tmp_path / "a" / "quality")
+        assert not (tmp_path / "a" / "quality").exists()
+        assert agree([b, a], None).passages == 3  # a run that is only read is not held
+        assert agree([a, b], tmp_path / "out").passages == 3
+
+
 def test_figures_stay_when_nothing_can_be_compared(tmp_path: Path) -> None:
     a = run(tmp_path / "a", ALL)
     agree([a, run(tmp_path / "b", ALL)], None)
     before = {p.name: p.read_bytes() for p in (tmp_path / "a" / "quality").iterdir()}
     refused([a, run(tmp_path / "c", [one("别的。")])])
     assert {p.name: p.read_bytes() for p in (tmp_path / "a" / "quality").iterdir()} == before
+
+
+# --- documents that gold has whole ------------------------------------------------------------------------------
+
+
+def chunks(folder: Path, *parts: tuple[str, tuple[tuple[str, str], ...] | None]) -> str:
+    """A run with one document in several passages; None for one that has no annotations."""
+    document = f"{folder.name}-d"
+    made = [one(text, *(mentions or ()), id=f"{document}#{n}") for n, (text, mentions) in enumerate(parts)]
+    made = [replace(a, passage=replace(a.passage, document=document)) for a in made]
+    kept = [a for a, (_, mentions) in zip(made, parts, strict=True) if mentions is not None]
+    disk.write_records(folder / PASSAGES, [a.passage for a in made])
+    return run(folder, [ALL[2], *kept])
+
+
+WHOLE = one("".join(TEXTS[:2]), NAMED[0], NAMED[1], ("上海", "地点"))
+
+
+def test_chunks_are_joined_to_the_text_that_gold_has_whole(tmp_path: Path) -> None:
+    a = chunks(tmp_path / "a", (TEXTS[0], (NAMED[0], ("上海", "城市"))), (TEXTS[1], (NAMED[1],)))
+    hand = gold(tmp_path / "hand.jsonl", [WHOLE, ALL[2]])
+    for given in ([a, hand], [hand, a]):
+        result = agree(given, None)
+        assert (result.passages, result.left_out, result.characters) == (2, 0, len("".join(TEXTS)))
+        assert (result.pairs[0].f1, result.pairs[0].span_f1, result.disagreements) == (75.0, 100.0, 2)
+    (row,) = disk.read_records(tmp_path / "a" / DISAGREEMENTS, Disagreement)
+    assert (row.id, row.start, row.surface) == ("g0", WHOLE.passage.text.index("上海"), "上海")
+    # The other run was cut elsewhere; the text of gold brings both together.
+    head, rest = WHOLE.passage.text[:4], WHOLE.passage.text[4:]
+    b = chunks(tmp_path / "b", (head, (NAMED[0],)), (rest, (NAMED[1],)))
+    assert agree([a, b, hand], None).passages == 2
+    assert agree([a, b], None).passages == 1  # nobody says that they are one text
+
+
+def test_a_text_with_a_chunk_without_annotations_is_left_out(tmp_path: Path) -> None:
+    a = chunks(tmp_path / "a", (TEXTS[0], (NAMED[0],)), (TEXTS[1], None))
+    hand = gold(tmp_path / "hand.jsonl", [WHOLE, ALL[2]])
+    result = agree([a, hand], None)
+    assert (result.passages, result.left_out) == (1, 1)
+
+
+def test_a_chunk_that_is_a_gold_text_too_counts_as_both(tmp_path: Path) -> None:
+    a = chunks(tmp_path / "a", (TEXTS[0], (NAMED[0],)), (TEXTS[1], (NAMED[1],)))
+    hand = gold(tmp_path / "hand.jsonl", [WHOLE, ALL[0], ALL[2]])
+    result = agree([a, hand], None)
+    assert (result.passages, result.left_out) == (3, 0)
+
+
+def test_outer_white_space_is_not_compared(tmp_path: Path) -> None:
+    a = chunks(tmp_path / "a", ("\n " + TEXTS[0], (NAMED[0],)))
+    hand = gold(tmp_path / "hand.jsonl", [ALL[0], ALL[2]])
+    result = agree([a, hand], None)
+    assert (result.passages, result.left_out, result.pairs[0].f1) == (2, 0, 100.0)
 
 
 # --- the sheet for review ----------------------------------------------------------------------------------------
@@ -270,7 +335,7 @@ def test_no_cell_is_a_formula(sign: str, tmp_path: Path) -> None:
     text = f"{sign}左{surface}{sign}右"
     entity = Entity(surface=surface, type=kind, starts=(2,))
     passage = Passage(id=f"{sign}id", text=text, source="s", lang="zh")
-    plain = Annotation(passage=passage, entities=(), by="x")
+    plain = Annotation(passage=passage, entities=(), by=Annotator(source="model", model="x"))
     one_names = replace(plain, entities=(entity,))
     a = sampled(tmp_path / "a", (f"{sign}m", one_names), (f"{sign}n", plain))
     agree([a], None)
@@ -292,12 +357,12 @@ def test_a_sheet_with_decisions_is_set_aside(tmp_path: Path) -> None:
     written = tmp_path / "a" / "quality" / "disagreements.csv"
     for _ in range(2):
         agree([a, b], None)
+        os.utime(written)
     assert not list(written.parent.glob("*edited*"))
     for number in (1, 2):
         decided = f"decided {number}".encode()
         written.write_bytes(decided)
-        later = (tmp_path / "a" / AGREEMENT).stat().st_mtime_ns + 10**9
-        os.utime(written, ns=(later, later))
+        os.utime(written, ns=(0, 0))  # when it was written does not matter, what is in it does
         agree([a, b], None)
         assert written.with_name(f"disagreements.edited-{number}.csv").read_bytes() == decided
         assert len(sheet(written.parent)) == 2
@@ -327,6 +392,10 @@ def test_figures_of_earlier_annotations_are_removed_and_those_of_these_stay(tmp_
     assert (folder / AGREEMENT).is_file()
     later = (folder / AGREEMENT).stat().st_mtime_ns + 10**9
     os.utime(folder / ANNOTATIONS, ns=(later, later))
+    assert agreement_of_samples(folder) is None
+    assert (folder / AGREEMENT).is_file()  # written again with the same annotations
+    file(folder / ANNOTATIONS, ALL[1:])
+    os.utime(folder / ANNOTATIONS, ns=(0, 0))
     assert agreement_of_samples(folder) is None
     assert not list((folder / "quality").iterdir())
 

@@ -15,7 +15,7 @@ from sinoner import recipe as recipes
 from sinoner.engine import engine_of
 from sinoner.errors import InputError
 from sinoner.formats.benchmarks import load_gold
-from sinoner.records import Annotation, Conversation, Entity, Neighbours, Passage
+from sinoner.records import Annotation, Annotator, Conversation, Entity, Neighbours, Passage
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import Run, perform
@@ -34,7 +34,7 @@ def annotation(number: int, kinds: int) -> Annotation:
         at += len(pieces[-1])
     text = "".join(pieces) or "这里什么也没有。"
     passage = Passage(id=f"d{number:03d}#0", text=f"{text}第{number}段。", source="s", lang="zh")
-    return Annotation(passage=passage, entities=tuple(entities), by="x")
+    return Annotation(passage=passage, entities=tuple(entities), by=Annotator(source="model", model="x"))
 
 
 RECORDS = [annotation(i, i % 4) for i in range(40)]
@@ -142,9 +142,9 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     assert entry.counts["passage"].model_dump() == {"in_": 40, "out": 30, "rejected": 10}
     assert entry.reasons == {"no_entities": 10}
     assert entry.made["conversation"] == len(waist) == 30
-    assert entry.made["negative type"] == sum(len(set(c.types) - positives[c.passage]) for c in waist)
-    assert entry.made["shown example"] == sum(len(c.examples) for c in waist) == 60
-    assert "hard negative type" not in entry.made
+    assert entry.made["negative_type"] == sum(len(set(c.types) - positives[c.passage]) for c in waist)
+    assert entry.made["shown_example"] == sum(len(c.examples) for c in waist) == 60
+    assert "hard_negative_type" not in entry.made
 
 
 def test_types_are_counted_over_training_only(tmp_path: Path) -> None:
@@ -185,23 +185,23 @@ def test_a_token_budget(tmp_path: Path, how: str) -> None:
         assert tight.messages[-queries:] == wide.messages[-queries:]
         assert tight.examples == wide.examples[: len(tight.examples)]
         assert cost <= 160 or not tight.examples
-    assert entry.made.get("too long conversation", 0) == over
-    lost = entry.made.get("dropped example", 0)
-    assert lost == plain.made["shown example"] - entry.made.get("shown example", 0) > 0
-    assert ("shortened example" in entry.made) == (how == "shorten")
+    assert entry.made.get("too_long_conversation", 0) == over
+    lost = entry.made.get("dropped_example", 0)
+    assert lost == plain.made["shown_example"] - entry.made.get("shown_example", 0) > 0
+    assert ("shortened_example" in entry.made) == (how == "shorten")
 
 
 @pytest.mark.model
 def test_hard_negatives_through_the_embedder(tmp_path: Path) -> None:
     settings = {"negatives": 1.0, "hard": 1.0, "hard_neighbours": 2}
     entry = built(tmp_path, it_set=settings, retrieve={"embedder": "e5-mini"}).entries["build-it-set"]
-    assert entry.made["hard negative type"] > 10
+    assert entry.made["hard_negative_type"] > 10
     assert (tmp_path / "retrieval/vectors").is_dir()
     elsewhere: dict[str, set[str]] = {}
     for a in RECORDS:
         for e in a.entities:
             elsewhere.setdefault(e.surface, set()).add(e.type)
-    assert entry.made["hard negative type"] <= entry.made["negative type"]
+    assert entry.made["hard_negative_type"] <= entry.made["negative_type"]
     run = start(tmp_path, it_set={**settings, "hard_neighbours": 3}, retrieve={"embedder": "e5-mini"})
     assert perform(run, BUILD)
 
@@ -250,7 +250,7 @@ def test_several_processes_make_the_same_files(tmp_path: Path, examples: int, gi
         perform(again, BUILD)
         assert again.manifest.entries["build-it-set"] == entries[-1]  # the number is no reason to run again
     assert entries[0].made == entries[1].made
-    assert bool(entries[0].made.get("shown example")) == bool(examples)
+    assert bool(entries[0].made.get("shown_example")) == bool(examples)
     files = [
         p.relative_to(tmp_path / "1")
         for p in (tmp_path / "1").rglob("*")
@@ -265,12 +265,12 @@ def test_several_processes_make_the_same_files(tmp_path: Path, examples: int, gi
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_line_that_is_no_annotation(tmp_path: Path, workers: int) -> None:
     run = start(tmp_path, workers=workers)
-    line = disk.line(RECORDS[3]).replace(b'"by":"x"', b'"by":""')  # what splitting does not look at
+    line = disk.line(RECORDS[3]).replace(b'"model":"x"', b'"model":""')  # what splitting does not look at
     with (tmp_path / "decontaminated.jsonl").open("ab") as file:
         file.write(line.replace(b"d003#0", b"d999#0"))
     split(run)
     with pytest.raises(
-        InputError, match="decontaminated.jsonl: not an Annotation record: by must not be empty"
+        InputError, match="decontaminated.jsonl: not an Annotation record: model must not be empty"
     ):
         perform(run, BUILD)
     assert not (tmp_path / "it_set").exists() or not list((tmp_path / "it_set").iterdir())

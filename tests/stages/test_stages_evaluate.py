@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tiny_model
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from sinoner.chat import IGNORE, Encoded, encode
@@ -80,7 +81,7 @@ def _encoded(query: Conversation, said: str) -> Encoded:
     """A query with its answer, of which only the answer is learned."""
     opening = tuple(Message(role=m.role, content=m.content) for m in query.messages)
     messages = (*opening, Message(role="assistant", content=said, learn=True))
-    whole = Conversation(id=query.id, messages=messages, passage=query.passage, types=query.types)
+    whole = replace(query, messages=messages)
     encoded = encode(whole, tiny_model.byte_tokenizer(), 4096)
     assert encoded is not None
     return encoded
@@ -116,7 +117,7 @@ def test_a_model_that_answers_with_an_object_is_scored_on_it(
     assert all(r["raw"] == ANSWER and r["reason"] is None for r in rows)
     entry = json.loads((run / "manifest.json").read_text("utf-8"))["stages"]["evaluate"]
     assert entry["counts"]["query"] == {"in": 2, "out": 2, "rejected": 0}  # one question a passage
-    assert entry["made"] == {"answered type not asked": 2}
+    assert entry["made"] == {"answered_type_not_asked": 2}
     assert entry["settings"]["it_set.mode"] == mode
     assert "left out of the scores: 职务 2" in " ".join(said.stderr.split())
     assert json.loads((run / "eval/summary.json").read_text("utf-8"))["mode"] == mode

@@ -19,7 +19,7 @@ from sinoner.errors import BelowRequirementError, InputError
 from sinoner.formats.gold_files import write_gold
 from sinoner.measurements import GoldScores
 from sinoner.quality.types import synonyms
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import HUMAN, Annotation, Annotator, Entity, Passage, Reject
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.score.places import Place, locate
@@ -28,12 +28,14 @@ from sinoner.stages import gold_scores
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "benchmarks" / "boson"
 
+MODEL = Annotator(source="model", model="m")
+
 
 def passage(id: str, text: str) -> Passage:
-    return Passage(id=id, text=text, source="s", lang="zh")
+    return Passage(id=id, text=text, source="s", lang="zh", document=id.rpartition("#")[0])
 
 
-def labelled(id: str, text: str, *mentions: tuple[str, str], by: str = "m") -> Annotation:
+def labelled(id: str, text: str, *mentions: tuple[str, str], by: Annotator = MODEL) -> Annotation:
     """A passage with all occurrences of some mentions."""
     entities = tuple(
         Entity(surface=s, type=t, starts=tuple(i for i in range(len(text)) if text.startswith(s, i)))
@@ -249,7 +251,7 @@ def test_what_makes_the_figures_doubtful_is_told(tmp_path: Path) -> None:
     )
     run.append(passage("d#0", "上海。"))
     annotated = [
-        labelled("a#0", "张伟在北京。", ("张伟", "人名"), by="human"),
+        labelled("a#0", "张伟在北京。", ("张伟", "人名"), by=HUMAN),
         labelled("c#0", "李娜。"),
         labelled("d#0", "上海。"),
     ]

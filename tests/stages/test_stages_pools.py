@@ -12,7 +12,7 @@ from small_runs import split
 from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import Run
@@ -22,7 +22,11 @@ from sinoner.stages.pools import Pools
 
 def annotation(identifier: str, text: str) -> Annotation:
     passage = Passage(id=identifier, text=text, source="s", lang="zh")
-    return Annotation(passage=passage, entities=(Entity(surface=text[0], type="字", starts=(0,)),), by="x")
+    return Annotation(
+        passage=passage,
+        entities=(Entity(surface=text[0], type="字", starts=(0,)),),
+        by=Annotator(source="model", model="x"),
+    )
 
 
 def gold(folder: Path, name: str, rows: int) -> None:

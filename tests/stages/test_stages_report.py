@@ -12,7 +12,7 @@ from report_page import Page, examples, inventory, measured, score
 from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.measurements import RuleHits
-from sinoner.records import Annotation, Entity, Passage, Reject
+from sinoner.records import Annotation, Annotator, Entity, Passage, Reject
 from sinoner.run import layout
 from sinoner.run.manifest import Count, Entry, Manifest
 from sinoner.settings import Recipe
@@ -37,9 +37,11 @@ def entry(**counts: tuple[int, int]) -> Entry:
 def folder(tmp_path: Path) -> Path:
     passage = Passage(id="p#0", text="鲁迅是绍兴人。", source="s", lang="zh")
     found = Annotation(
-        passage=passage, entities=(Entity(surface="鲁迅", type="人名", starts=(0,)),), by="jieba"
+        passage=passage,
+        entities=(Entity(surface="鲁迅", type="人名", starts=(0,)),),
+        by=Annotator(source="jieba"),
     )
-    judged = replace(found, by="judged")
+    judged = replace(found, by=Annotator(source="model", model="judged"))
     disk.write_records(tmp_path / layout.FILTERED, [found])
     disk.write_records(tmp_path / layout.VERIFIED, [judged])
     reject = Reject(id="p#0", stage="filter", reason="number", detail="12 (年)", unit="entity")
@@ -97,7 +99,7 @@ def test_what_the_manifest_says_about_the_set_is_shown(folder: Path) -> None:
         (folder / name).unlink()
     recipe, found = Recipe.model_validate({"name": "n"}), manifest(folder)
     assert not Page(write_report(folder, recipe, found).read_text(encoding="utf-8")).text("table", "facts")
-    made = {"conversation": 7, "negative type": 5, "hard negative type": 2, "dropped example": 3}
+    made = {"conversation": 7, "negative_type": 5, "hard_negative_type": 2, "dropped_example": 3}
     counts = {"passage": Count.model_validate({"in": 9, "out": 7, "rejected": 2})}
     more = {
         "made": made,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from annotators import annotator
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sinoner import disk
-from sinoner.records import Annotation, Conversation, Entity, Message, Passage, Reject
+from sinoner.records import Annotation, Annotator, Conversation, Entity, Message, Passage, Reject
 from sinoner.stages.report_samples import Look, Spread, conversations, one_per_language, rejects
 
 
@@ -20,7 +21,7 @@ def annotations(n: int, lang: str = "zh", by: str = "m") -> Iterator[Annotation]
             Entity(surface="甲", type="人名", starts=(0,)),
             Entity(surface=str(i), type="数", starts=(1,)),
         )
-        yield Annotation(passage=passage, entities=entities if i % 2 == 0 else (), by=by)
+        yield Annotation(passage=passage, entities=entities if i % 2 == 0 else (), by=annotator(by))
 
 
 @given(st.integers(0, 3000), st.integers(1, 24))
@@ -54,7 +55,7 @@ def test_passages_shown_have_entities_and_share_the_place_between_languages() ->
     shown = look.passages()
     assert [sum(a.passage.lang == lang for a in shown) for lang in ("zh", "en")] == [12, 12]
     assert all(a.entities for a in shown)
-    assert look.annotators == {"m": 500, "n": 60}
+    assert look.annotators == {annotator("m"): 500, annotator("n"): 60}
     assert look.langs == {"zh3#0": "zh", "en4#0": "en"}
 
 
@@ -66,7 +67,12 @@ def test_types_are_counted_by_distinct_surface_of_a_passage() -> None:
         Entity(surface="乙", type="人名", starts=(2,)),
     )
     look = Look(24, (), count_types=True)
-    look.over([Annotation(passage=passage, entities=entities, by="m"), *annotations(4)])
+    look.over(
+        [
+            Annotation(passage=passage, entities=entities, by=Annotator(source="model", model="m")),
+            *annotations(4),
+        ]
+    )
     found = {(t.lang, t.type): (t.mentions, t.passages, t.examples) for t in look.inventory().types}
     assert found == {("zh", "人名"): (4, 3, ("甲", "乙")), ("zh", "数"): (2, 2, ("0", "2"))}
     assert Look(24, (), count_types=False).over(annotations(4)).inventory().types == ()
@@ -85,7 +91,9 @@ def test_rejects_are_counted_and_sampled_over_the_file(tmp_path: Path) -> None:
 
 def conversation(passage: str, *examples: str) -> Conversation:
     message = Message(role="user", content="x")
-    return Conversation(id=passage, passage=passage, types=(), messages=(message,), examples=examples)
+    return Conversation(
+        id=passage, first_query=0, passage=passage, types=(), messages=(message,), examples=examples
+    )
 
 
 def test_one_conversation_of_each_language_with_examples_where_there_are_any(tmp_path: Path) -> None:

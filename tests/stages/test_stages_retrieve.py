@@ -16,7 +16,7 @@ from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
 from sinoner.measurements import Examples, ExampleUse
-from sinoner.records import Annotation, Conversation, Entity, Lang, Neighbours, Passage
+from sinoner.records import Annotation, Annotator, Conversation, Entity, Lang, Neighbours, Passage
 from sinoner.retrieve import local_encoder
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
@@ -49,8 +49,13 @@ def loaded_once() -> Iterator[None]:
 
 
 def annotation(identifier: str, text: str, lang: Lang, kind: str = "类") -> Annotation:
-    passage = Passage(id=identifier, text=text, source="s", lang=lang)
-    return Annotation(passage=passage, entities=(Entity(surface=text[:2], type=kind, starts=(0,)),), by="x")
+    document = identifier.rpartition("#")[0]
+    passage = Passage(id=identifier, text=text, source="s", lang=lang, document=document)
+    return Annotation(
+        passage=passage,
+        entities=(Entity(surface=text[:2], type=kind, starts=(0,)),),
+        by=Annotator(source="model", model="x"),
+    )
 
 
 RECORDS = [annotation(f"zh{i}#0", t, "zh", f"类{i % 3}") for i, t in enumerate(ZH)]
@@ -392,7 +397,9 @@ def test_evaluation_keeps_a_line_for_each_benchmark_and_language(tmp_path: Path)
     disk.write_rows(tmp_path / "a/test.jsonl", rows)
     run, _ = start(tmp_path / "run", retrieve={"k": 3})
     golds = [load_gold(str(tmp_path / name)) for name in "ba"]
-    _examples(run, golds, [g.annotations for g in golds], lambda total, note, done=None: None)
+    found = _examples(run, golds, [g.annotations for g in golds], lambda total, note, done=None: None)
+    assert [list(of_one) for of_one in found] == [["test0", "test1"]] * 2  # the same ids in both benchmarks
+    assert [a.passage.id for a in found[0]["test0"]] != [a.passage.id for a in found[1]["test0"]]
     told = shown_in_evaluation(tmp_path / "run")
     assert [(u.benchmark, u.lang, u.queries) for u in told] == [
         ("b", "zh", 2),

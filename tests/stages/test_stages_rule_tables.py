@@ -31,7 +31,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def labelled(run: Path) -> list[tuple[str, str, str]]:
     rows = disk.read_records(run / "annotations.jsonl", Annotation)
-    return [(a.by, e.surface, e.type) for a in rows for e in a.entities]
+    return [(a.by.label, e.surface, e.type) for a in rows for e in a.entities]
 
 
 def test_a_changed_table_runs_the_stage_again_and_the_same_does_not(corpus: Path, tmp_path: Path) -> None:

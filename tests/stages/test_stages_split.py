@@ -11,7 +11,7 @@ from rich.console import Console
 from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.errors import InputError
-from sinoner.records import Annotation, Entity, Passage
+from sinoner.records import Annotation, Annotator, Entity, Passage
 from sinoner.run.manifest import Manifest
 from sinoner.run.screen import Screen
 from sinoner.run.stage import Run, perform
@@ -23,11 +23,15 @@ def annotations(documents: int, chunks: int = 3) -> list[Annotation]:
     for d in range(documents):
         for c in range(chunks):
             lang = "zh" if d % 3 else "en"
-            passage = Passage(id=f"d{d:02d}#{c}", text=f"张伟{d}在北京{c}", source="s", lang=lang)
+            passage = Passage(
+                id=f"d{d:02d}#{c}", text=f"张伟{d}在北京{c}", source="s", lang=lang, document=f"d{d:02d}"
+            )
             entities = [Entity(surface="张伟", type="人名", starts=(0,))]
             if c:
                 entities.append(Entity(surface="北京", type=f"地点{c}", starts=(passage.text.index("北京"),)))
-            made.append(Annotation(passage=passage, entities=tuple(entities), by="x"))
+            made.append(
+                Annotation(passage=passage, entities=tuple(entities), by=Annotator(source="model", model="x"))
+            )
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -112,16 +113,22 @@ def test_entities_are_judged_after_the_filter(server: FaultServer, tmp_path: Pat
     assert [a.passage for a in after] == [a.passage for a in before]
     assert [pairs(a) for a in after] == [[("王明", "人名"), ("上海", "城市")]] * 6
     assert {a.entities[1].original_type for a in after} == {"地点"}
-    assert {a.by for a in after} == {"human+verify:m"}
+    assert {a.by.label for a in after} == {"human+verify:m"}
     rejects = list(disk.read_records(run / "rejects" / "verify.jsonl", Reject))
     assert [(r.id, r.reason, r.detail) for r in rejects] == [
         (f"d{n}#0", "judged_wrong", f"第{n}街 (街道)") for n in range(6)
     ]
     assert reason("judged_wrong") is not None
+    sums = [
+        sum(len(json.loads(line)["entities"]) for line in path.read_bytes().splitlines())
+        for path in (run / FILTERED, run / VERIFIED)
+    ]
+    lines = [json.loads(line) for line in (run / "rejects" / "verify.jsonl").read_bytes().splitlines()]
+    assert sums[0] == sums[1] + sum((r["unit"] == "entity") + r["entities"] for r in lines)
     counts = {unit: (c.in_, c.out, c.rejected) for unit, c in entry(run).counts.items()}
     assert counts == {"passage": (6, 6, 0), "entity": (18, 12, 6)}
-    assert entry(run).made["retyped entity"] == 6
-    assert entry(run).made["answer in the ledger"] == 6
+    assert entry(run).made["retyped_entity"] == 6
+    assert entry(run).made["ledger_answer"] == 6
     assert "verify: 6 done, 0 failed, 0 waiting (6 answers in this run" in said
     assert "6 retyped entities" in said
 
@@ -131,7 +138,7 @@ def test_a_run_annotated_without_a_model_is_judged_by_one(server: FaultServer, t
     source = corpus(tmp_path, {"id": "a", "text": "李娜去年在深圳工作，王强在广州的中国银行上班。"})
     execute(recipe(source, run, server, JUDGE, "filter.verify_model=judge"))
     (annotation,) = verified(run)
-    assert annotation.by == "jieba+verify:judge"
+    assert annotation.by.label == "jieba+verify:judge"
     assert ("深圳", "城市") in pairs(annotation)  # jieba says 地名
     assert {body["model"] for body in server.requests()} == {"judge"}
     with sqlite3.connect(run / "ledger.sqlite") as db:
@@ -194,9 +201,9 @@ def test_what_the_server_failed_at_stays_and_is_asked_again_by_the_next_run(
     assert "their entities stay; the next run asks again" in said
     assert "passages not judged" in said
     assert [len(a.entities) for a in verified(run)] == [2, 3, 2]
-    assert verified(run)[1].by == "human"
-    assert entry(run).made["passage not judged"] == 1
-    assert entry(run).made["entity not judged"] == 3
+    assert verified(run)[1].by.label == "human"
+    assert entry(run).made["passage_not_judged"] == 1
+    assert entry(run).made["entity_not_judged"] == 3
     said = execute(settings)
     assert "filter: unchanged, skipped" in said
     assert [len(a.entities) for a in verified(run)] == [2, 2, 2]
@@ -220,7 +227,7 @@ def test_when_no_entity_is_left_nobody_is_asked(server: FaultServer, tmp_path: P
     run = tmp_path / "run"
     source = corpus(tmp_path, {"id": "a", "text": "今天的天气很好，适合散步。", "entities": []})
     execute(recipe(source, run, server, JUDGE, "llm.model=null"))
-    assert [a.by for a in verified(run)] == ["human"]
+    assert [a.by.label for a in verified(run)] == ["human"]
     assert server.stats()["calls"] == 0
 
 
@@ -243,12 +250,12 @@ def test_the_ledger_of_annotating_takes_the_questions_of_the_judge(
     source = corpus(tmp_path, *({"id": f"d{n}", "text": f"王明昨天在上海的第{n}街上班。"} for n in range(3)))
     by_llm = ("annotate.by=llm", JUDGE, "annotate.mode=online")
     execute(recipe(source, run, server, *by_llm))
-    assert [a.by for a in verified(run)] == ["m@extract.zh.v1+verify:m"] * 3
+    assert [a.by.label for a in verified(run)] == ["m@extract.zh.v1+verify:m"] * 3
     assert server.stats()["calls"] == 6
     other = recipe(source, run, server, *by_llm, "filter.verify_model=n")
     execute(other, force=True, options=Options(new_run=True))  # no question of annotating changed
     assert server.stats()["calls"] == 9
-    assert Manifest(run).entries["annotate"].made["answer in the ledger"] == 6
+    assert Manifest(run).entries["annotate"].made["ledger_answer"] == 6
 
 
 def test_batch_mode_is_for_annotating_only(server: FaultServer, tmp_path: Path) -> None:
@@ -285,9 +292,9 @@ def test_what_a_recipe_lacks_for_the_judge_is_told_before_it_runs(
 
 
 def test_the_plural_of_what_was_not_done() -> None:
-    assert plural("passage not judged") == "passages not judged"
-    assert plural("retyped entity") == "retyped entities"
-    assert plural("answer in the ledger") == "answers in the ledger"
+    assert plural("passage_not_judged") == "passages not judged"
+    assert plural("retyped_entity") == "retyped entities"
+    assert plural("ledger_answer") == "answers in the ledger"
 
 
 # --- stopped on the way ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from sinoner import models
 from sinoner.chat import encode, prompt_text
 from sinoner.errors import InputError
 from sinoner.itset.render import conversations
-from sinoner.records import Annotation, Conversation, Entity, Passage
+from sinoner.records import HUMAN, Annotation, Conversation, Entity, Passage
 from sinoner.settings import TrainSettings
 from sinoner.train.loop import Trained, finetune
 
@@ -31,7 +31,7 @@ def conversation(n: int, more: str = "") -> Conversation:
     )
     passage = Passage(id=f"p{n}#0", text=text, source="s", lang="zh")
     (made,) = conversations(
-        Annotation(passage=passage, entities=entities, by="human"),
+        Annotation(passage=passage, entities=entities, by=HUMAN),
         ["地点", "人名", "疾病"][: 2 + n % 2],
         (),
         "sinoner",
