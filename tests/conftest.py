@@ -1,19 +1,22 @@
 """What all tests share: no network, no deadlines, and tiny random models."""
 
-import os
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when huggingface_hub is imported
-if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # read once, when torch and its like are imported
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import importlib.util
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny_model
 from hypothesis import settings
+
+# Read by libraries when they are imported, which is later. Each worker has caches of its own, and none sees a user's token.
+_HOME = tempfile.TemporaryDirectory(prefix="sinoner-hf-")
+os.environ["HF_HOME"] = _HOME.name
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # ``make check`` draws few examples and always the same, ``make test`` many and others each time.
 settings.register_profile("check", deadline=None, max_examples=25, derandomize=True)

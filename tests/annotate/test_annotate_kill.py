@@ -57,7 +57,7 @@ def wait_for(process: subprocess.Popen[str], what, seconds: float = 60) -> None:
     while not what():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < until
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def look(run: Path, server: FaultServer, scratch: Path) -> Found:
