@@ -25,7 +25,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full"))
 
 NO_MODELS = Path(__file__).parent / "no_models"
 MODEL_FIXTURES = {"tiny_llama", "tiny_bert", "one_thread", "adapter", "e5", "nano", "loaded_once"}
-MODEL_FILES = {"test_models.py", "test_train_loop.py", "test_train_trainer.py"}  # import torch at the top
+# Files that import a model library, or make something with one, at their top.
+MODEL_FILES = {
+    "test_chat.py",
+    "test_models.py",
+    "test_retrieve_e5mini_encoder.py",
+    "test_retrieve_nearest.py",
+    "test_train_loop.py",
+    "test_train_trainer.py",
+}
 
 
 def without_models(config: pytest.Config) -> bool:
@@ -52,9 +60,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a fixture that makes a model are marked by it."""
+    """Mark the tests of these files, and those with a fixture that makes a model."""
     for item in items:
-        if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if item.path.name in MODEL_FILES or MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.model)
 
 
