@@ -25,7 +25,7 @@ quickstart: setup
 	$(BIN)/sinoner run data_recipes/quickstart.yaml
 
 # More workers than cores: a third of the time of the tests is waiting.
-WORKERS ?= 4
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: lint types contracts

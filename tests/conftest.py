@@ -1,19 +1,22 @@
 """What all tests share: no network, no deadlines, and tiny random models."""
 
-import os
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when huggingface_hub is imported
-if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # read once, when torch and its like are imported
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import importlib.util
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny_model
 from hypothesis import settings
+
+# Read by libraries when they are imported, which is later. Each worker has caches of its own, and none sees a user's token.
+_HOME = tempfile.TemporaryDirectory(prefix="sinoner-hf-")
+os.environ["HF_HOME"] = _HOME.name
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # ``make check`` draws few examples and always the same, ``make test`` many and others each time.
 settings.register_profile("check", deadline=None, max_examples=25, derandomize=True)
@@ -22,7 +25,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full"))
 
 NO_MODELS = Path(__file__).parent / "no_models"
 MODEL_FIXTURES = {"tiny_llama", "tiny_bert", "one_thread", "adapter", "e5", "nano", "loaded_once"}
-MODEL_FILES = {"test_models.py", "test_train_loop.py", "test_train_trainer.py"}  # import torch at the top
+# Files that import a model library, or make something with one, at their top.
+MODEL_FILES = {
+    "test_chat.py",
+    "test_models.py",
+    "test_retrieve_e5mini_encoder.py",
+    "test_retrieve_nearest.py",
+    "test_train_loop.py",
+    "test_train_trainer.py",
+}
 
 
 def without_models(config: pytest.Config) -> bool:
@@ -49,9 +60,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a fixture that makes a model are marked by it."""
+    """Mark the tests of these files, and those with a fixture that makes a model."""
     for item in items:
-        if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if item.path.name in MODEL_FILES or MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.model)
 
 

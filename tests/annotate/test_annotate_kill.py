@@ -52,12 +52,12 @@ def start(server: FaultServer, source: Path, run: Path, *more: str) -> subproces
     return command(server, source, run, "--concurrency", IN_FLIGHT, "llm.name=x", *more)
 
 
-def wait_for(process: subprocess.Popen[str], what, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
+def wait_for(process: subprocess.Popen[str], what, pause: float = 0.01) -> None:
+    until = time.monotonic() + 60
     while not what():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < until
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def look(run: Path, server: FaultServer, scratch: Path) -> Found:
@@ -108,7 +108,7 @@ def test_kills_at_any_moment_lose_nothing_and_the_annotations_are_those_of_a_who
         for kill in range(1, KILLS + 1):
             asked = server.stats()["calls"]
             process = start(server, source, run)
-            wait_for(process, lambda asked=asked: server.stats()["calls"] > asked)
+            wait_for(process, lambda asked=asked: server.stats()["calls"] > asked, pause=0.05)
             time.sleep(rng.uniform(0.3, 0.7))
             assert process.poll() is None, "it came to its end before it was killed"
             process.kill()
@@ -142,7 +142,7 @@ def test_kills_at_any_moment_lose_nothing_and_the_annotations_are_those_of_a_who
 
 
 def test_a_kill_while_the_annotations_are_written_leaves_the_old_ones_whole(tmp_path):
-    source, run = corpus(tmp_path, COUNT), tmp_path / "run"
+    source, run = corpus(tmp_path, 2_000), tmp_path / "run"
     with FaultServer() as server:
         assert end(start(server, source, run))[0] == 0
         annotations = (run / "annotations.jsonl").read_bytes()
@@ -155,7 +155,7 @@ def test_a_kill_while_the_annotations_are_written_leaves_the_old_ones_whole(tmp_
             assert (run / "annotations.jsonl").read_bytes() == annotations
         (run / "annotations.jsonl").unlink()
         assert end(start(server, source, run))[0] == 0
-        assert server.stats()["calls"] == COUNT
+        assert server.stats()["calls"] == 2_000
     assert (run / "annotations.jsonl").read_bytes() == annotations
     assert not parts(tmp_path)
 

@@ -187,7 +187,7 @@ def test_written_as_json_it_is_read_back(
 
 
 @given(OBJECTS.filter(bool), st.data())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_an_object_cut_off_anywhere_gives_nothing(
     members: list[tuple[str, list[str]]], data: st.DataObject
 ) -> None:
@@ -215,7 +215,7 @@ CJK = st.text("刘德华张学友北京上海人名地点", min_size=1, max_size
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=30).map("".join)))
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_no_text_raises_and_no_word_is_made_up(answer: str) -> None:
     for read in (parse_by_type(answer), repair_by_type(answer)):
         assert read.reason in {None, "empty_answer", "unparsed", "truncated"}
@@ -231,7 +231,7 @@ def test_no_text_raises_and_no_word_is_made_up(answer: str) -> None:
     st.booleans(),
     st.data(),
 )
-@settings(max_examples=500)
+@settings(max_examples=5 * settings.default.max_examples)
 def test_one_damaged_sign_never_joins_words(
     members: list[tuple[str, list[str]]], sign: str, inserted: bool, data: st.DataObject
 ) -> None:

@@ -792,7 +792,11 @@ def test_reading_stops_where_the_reader_stops(tmp_path: Path) -> None:
     assert len(items(path, limit=5)) == 5
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=2 * settings.default.max_examples,
+    deadline=None,
+)
 @given(
     data=st.binary(max_size=200), name=st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.txt", "a.txt.zst"])
 )

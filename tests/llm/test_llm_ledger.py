@@ -177,7 +177,7 @@ EVENTS = {
 }
 
 
-@pytest.mark.parametrize("order", itertools.permutations(EVENTS))
+@pytest.mark.parametrize("order", list(itertools.permutations(EVENTS)))
 def test_the_first_usable_answer_counts_whatever_comes_before_and_after(ledger, order):
     number = start(ledger, request())
     for name in order:

@@ -28,7 +28,10 @@ class Refusal(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         # No ImportError: it would be taken for a library that is not installed.
-        raise RuntimeError(f"{spec.name} is imported by a test without the marker `model`")
+        raise RuntimeError(
+            f"{spec.name} is imported by a test without the marker `model`; mark it, or list its file in"
+            " MODEL_FILES of conftest if the import is at its top"
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         """Never reached."""
