@@ -27,6 +27,8 @@ NO_MODELS = Path(__file__).parent / "no_models"
 MODEL_FIXTURES = {"tiny_llama", "tiny_bert", "one_thread", "adapter", "e5", "nano", "loaded_once"}
 # Files that import a model library, or make something with one, at their top.
 MODEL_FILES = {
+    "test_bundled_e5mini.py",
+    "test_bundled_smollm2.py",
     "test_chat.py",
     "test_models.py",
     "test_retrieve_e5mini_encoder.py",

@@ -17,6 +17,7 @@ from typing import Any
 import jieba
 import numpy as np
 import pytest
+from annotators import annotator
 
 from sinoner.annotate.outcome import build
 from sinoner.answers import parse_mentions
@@ -154,7 +155,7 @@ def test_a_training_conversation_of_each_style() -> None:
     text = "Ann's shop opened in Leeds."
     label = {"Ann's shop": "shop", "Leeds": "place"}
     passage = Passage(id="e#0", text=text, source="s", lang="en")
-    about, _ = build(passage, list(label.items()), "m", "case")
+    about, _ = build(passage, list(label.items()), annotator("m"), "case")
     shown = f"Here are some examples of named entity recognition:\nText: {text}\nEntity: {[{s: t} for s, t in label.items()]}"
     for style, read, question in (
         ("rait", "I\u2019ve read this text", 'What describes "{}" in the text?'),
@@ -192,7 +193,7 @@ def test_bm25_of_whole_sentences_is_gensims() -> None:
 @pytest.mark.parametrize("row", rows("responses.jsonl"), ids=lambda row: row["text"][:4])
 def test_the_filter_keeps_what_the_papers_rules_keep(row: dict[str, Any]) -> None:
     passage = Passage(id="r#0", text=row["text"], source="s", lang="zh")
-    made, _ = build(passage, parse_mentions(row["response"]).pairs, "m", "case")
+    made, _ = build(passage, parse_mentions(row["response"]).pairs, annotator("m"), "case")
     (cleaned,) = clean([made], FilterSettings(preset="reference"))
     left = cleaned.annotation.entities if cleaned.annotation else ()
     assert [[e.surface, e.type] for e in left] == row["kept"]

@@ -18,10 +18,12 @@ from rich.console import Console
 from sinoner import disk
 from sinoner import recipe as recipes
 from sinoner.cli.invocation import plain_errors
+from sinoner.commands import run_recipe as runs
 from sinoner.errors import StoppedError
-from sinoner.run import sequence as runs
 from sinoner.run.interrupts import Interrupts
 from sinoner.run.screen import Screen
+from sinoner.stages.annotate import ANNOTATE
+from sinoner.stages.chunk import CHUNK
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -90,7 +92,7 @@ def test_a_run_of_a_library_caller_leaves_handlers_filters_and_levels_as_they_we
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             screen = Screen(Console(file=nowhere))
             screen.interrupts = Watched(seen)
-            runs.execute(recipes.build(tree, ()), ("chunk", "annotate"), screen, summary=False)
+            runs.execute(recipes.build(tree, ()), (CHUNK, ANNOTATE), screen, summary=False)
         assert len(server.requests) == 5
     assert seen == [mine, mine]  # while it asked
     assert [signal.getsignal(s) for s in SIGNALS] == [mine, mine]
@@ -138,8 +140,8 @@ def test_a_request_in_the_last_moment_stops_before_anything_is_written(tmp_path,
         }
         screen = Screen(quiet=True, interrupts=Late())
         with pytest.raises(StoppedError, match="The same command goes on from there"):
-            runs.execute(recipes.build(tree, ()), ("chunk", "annotate"), screen, summary=False)
+            runs.execute(recipes.build(tree, ()), (CHUNK, ANNOTATE), screen, summary=False)
         assert not (tmp_path / "run" / "annotations.jsonl").exists()
-        runs.execute(recipes.build(tree, ()), ("chunk", "annotate"), Screen(quiet=True), summary=False)
+        runs.execute(recipes.build(tree, ()), (CHUNK, ANNOTATE), Screen(quiet=True), summary=False)
         assert len(server.requests) == 5
     assert (tmp_path / "run" / "annotations.jsonl").exists()

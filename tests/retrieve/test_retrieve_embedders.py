@@ -96,6 +96,7 @@ def test_auto_is_what_flag_embedding_knows_of_a_name(tiny_bert: Path, tmp_path: 
         assert f" pooling={meant} " in made(tmp_path / name).identity
 
 
+@pytest.mark.model
 def test_the_table_of_flag_embedding_is_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, FlagEmbedding has moved or changed ``AUTO_EMBEDDER_MAPPING``, which it does not document."""
     from FlagEmbedding.inference.embedder import model_mapping
@@ -108,6 +109,7 @@ def test_the_table_of_flag_embedding_is_where_it_was(monkeypatch: pytest.MonkeyP
         encoder_info.known_to_flag_embedding("bge-large-zh-v1.5")
 
 
+@pytest.mark.model
 def test_a_file_of_a_model_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read through the public client of the hub, offline as all tests are."""
     from huggingface_hub import constants
