@@ -7,6 +7,7 @@ from typing import Literal
 
 from sinoner.errors import MissingExtraError
 from sinoner.records import Annotation, Annotator, Entity, Passage, Reject
+from sinoner.text.jieba_dictionary import read_dictionary
 
 STAGE = "annotate"
 Tagger = Callable[[str], Iterable[tuple[str, str]]]
@@ -23,12 +24,9 @@ def tagger(name: Literal["jieba", "lac"]) -> Tagger:
         MissingExtraError: its library is not installed.
     """
     if name == "jieba":
-        import logging
-
-        import jieba
         import jieba.posseg
 
-        jieba.setLogLevel(logging.WARNING)
+        read_dictionary()
 
         def tag_jieba(text: str) -> Iterator[tuple[str, str]]:
             for pair in jieba.posseg.cut(text):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from sinoner.records import Entity, Lang
+from sinoner.text.jieba_dictionary import read_dictionary
 
 # jieba cuts a text at everything that is none of these and segments each piece on its own (jieba 0.42, re_han_default),
 # so the words around a mention are the same whether the text or its piece is segmented.
@@ -16,11 +17,9 @@ _PIECE = re.compile(r"[\u4e00-\u9fd5a-zA-Z0-9+#&._%\-]+")
 @lru_cache(maxsize=1)
 def _segmenter() -> Callable[[str], frozenset[int]]:
     """The ends of the words of a piece, by jieba's accurate mode."""
-    import logging
-
     import jieba
 
-    jieba.setLogLevel(logging.WARNING)
+    read_dictionary()
 
     @lru_cache(maxsize=1024)
     def ends(piece: str) -> frozenset[int]:

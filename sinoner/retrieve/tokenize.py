@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from sinoner.records import Lang
+from sinoner.text.jieba_dictionary import read_dictionary
 
 
 def tokenizer(lang: Lang) -> str:
@@ -37,24 +38,9 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
         return
     import jieba
 
-    _read_dictionary()
+    read_dictionary()
     for text in texts:
         yield [token for token in jieba.lcut(text) if not token.isspace()]
-
-
-def _read_dictionary() -> None:
-    """Have jieba read its dictionary, without the lines that it logs meanwhile."""
-    import logging
-
-    import jieba
-
-    logger = logging.getLogger("jieba")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        jieba.initialize()
-    finally:
-        logger.setLevel(before)
 
 
 def kept(tokens: Sequence[str], stops: frozenset[str]) -> list[str]:
