@@ -32,7 +32,6 @@ MODEL_FILES = {
     "test_chat.py",
     "test_models.py",
     "test_retrieve_e5mini_encoder.py",
-    "test_retrieve_nearest.py",
     "test_train_loop.py",
     "test_train_trainer.py",
 }
