@@ -1,6 +1,6 @@
-"""Cards of the published data set and model: YAML front matter for the Hub, a body for people.
+"""Cards of the published data set and model: YAML front matter for the Hub, and a Markdown body.
 
-Foreign text is escaped before it enters the Markdown; a path of this machine is shown by its last part only.
+Foreign text is escaped before it enters the Markdown; of a path on this machine only the last part is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sinoner.records import Annotator, Facts, Lang
 PAPER = "https://arxiv.org/abs/2406.17305"
 PAPER_TITLE = "Retrieval Augmented Instruction Tuning for Open NER with Large Language Models"
 ANNOTATIONS = "annotations"  # the second config of a data set, and its folder
-ANNOTATIONS_SPLIT = "full"  # its only split; holds the passages of every split, so it is not called train
+ANNOTATIONS_SPLIT = "full"  # its only split; contains the passages of every split, so it is not called train
 
 _TAGS = ("named-entity-recognition", "open-ner", "instruction-tuning")
 _LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文")}
@@ -26,27 +26,27 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 
 class CardFacts(Facts):
-    """What the cards tell.
+    """The facts on the cards.
 
     Attributes:
         name: title of the data set or model.
         languages: languages of the passages.
-        licence: licence identifier, as the Hub spells it, of what the card describes.
-        annotators: who annotated, the busiest first.
+        licence: licence of the data set or model, as an identifier of the Hub.
+        annotators: the annotators, those with most annotations first.
         counts: conversations per split.
         passages: annotated passages.
-        entities: entities of these passages.
-        types: distinct types.
+        entities: entities in these passages.
+        types: number of distinct types.
         top_types: the most frequent types with their number of entities, in order.
         style: style of the conversations.
-        prompt: construction prompt, when an LLM annotated.
+        prompt: construction prompt; None unless an LLM annotated.
         seed: seed of every random choice.
-        sources: where the passages come from.
-        base_model: model that was tuned.
-        lora: settings of the fine-tuning.
+        sources: origins of the passages.
+        base_model: model that was fine-tuned.
+        lora: fine-tuning settings.
         scores: scores of the models, in order.
         version: version of sinoner.
-        with_annotations: whether the data set carries the annotations as a second config.
+        with_annotations: whether the data set includes the annotations as a second config.
     """
 
     name: str
@@ -73,12 +73,12 @@ def dataset_card(facts: CardFacts, repo: str | None = None) -> str:
     """Render the card of the data set.
 
     Args:
-        facts: what to tell.
+        facts: the facts to render.
         repo: Hub repository for the loading code; a placeholder when None.
 
     Returns:
         Markdown with YAML front matter. Its configs name the splits that have conversations, and the
-        annotations when there are some.
+        annotations if any.
     """
     total = sum(facts.counts.values())
     body = [
@@ -113,8 +113,8 @@ def model_card(facts: CardFacts, dataset_repo: str | None, repo: str | None = No
     """Render the card of the model (a LoRA adapter).
 
     Args:
-        facts: what to tell.
-        dataset_repo: Hub repository of the data it was tuned on, when it is published.
+        facts: the facts to render.
+        dataset_repo: Hub repository of the training data, if it is published.
         repo: Hub repository of the model for the loading code; a placeholder when None.
 
     Returns:

@@ -135,7 +135,7 @@ def test_weights_that_cannot_be(weights: dict[Lang, float], message: str) -> Non
 
 @pytest.mark.parametrize("ids", [{"zh": ZH}, {"zh": ZH, "en": []}])
 def test_a_language_without_any_passage(ids: dict[Lang, list[str]]) -> None:
-    with pytest.raises(InputError, match=r"it_set\.mix: no en passage to train on"):
+    with pytest.raises(InputError, match=r"it_set\.mix: there is no en passage to train on"):
         mixed(ids, {"zh": 1, "en": 1}, 10, 42)
     assert mixed(ids, {"zh": 1, "en": 0}, None, 42).chosen == frozenset(ZH)
 
