@@ -39,20 +39,20 @@ class Mixed(NamedTuple):
 
     Attributes:
         chosen: ids of the passages.
-        wanted: passages per language that size and weights require; without a size or without weights, the same as ``got``.
+        required: passages per language for this size and these weights; without a size or weights, the same as ``got``.
         available: distinct passages per language.
-        got: chosen passages per language, never more than ``wanted``.
+        got: chosen passages per language, never more than ``required``.
     """
 
     chosen: frozenset[str]
-    wanted: dict[Lang, int]
+    required: dict[Lang, int]
     available: dict[Lang, int]
     got: dict[Lang, int]
 
     @property
     def short(self) -> tuple[Lang, ...]:
         """The languages with fewer passages than required, because of which all languages got fewer."""
-        return tuple(lang for lang, n in self.wanted.items() if n > self.available[lang])
+        return tuple(lang for lang, n in self.required.items() if n > self.available[lang])
 
 
 def mixed(
@@ -90,9 +90,9 @@ def mixed(
     most = math.floor(sum(parts.values()) * min(available[lang] / part for lang, part in parts.items()))
     total = most if size is None else min(size, most)
     got = dict.fromkeys(distinct, 0) | _shares(parts, total)
-    wanted = got if size is None else dict.fromkeys(distinct, 0) | _shares(parts, size)
+    required = got if size is None else dict.fromkeys(distinct, 0) | _shares(parts, size)
     chosen = frozenset(i for lang in parts for i in _ranked(distinct[lang], seed)[: got[lang]])
-    return Mixed(chosen, wanted, available, got)
+    return Mixed(chosen, required, available, got)
 
 
 def _parts(weights: Mapping[Lang, float]) -> dict[Lang, Fraction]:

@@ -94,7 +94,7 @@ def dataset_card(facts: CardFacts, repo: str | None = None) -> str:
         _types(facts),
         _columns(facts),
         "## Scores",
-        _scores(facts.scores, "Models that were tuned on this data, and their base models."),
+        _scores(facts.scores, "Models that were fine-tuned on this data, and their base models."),
         "## Limits",
         md.bullets(_limits(facts)),
         "## Loading",
@@ -128,7 +128,7 @@ def model_card(facts: CardFacts, dataset_repo: str | None, repo: str | None = No
         f"# {md.text(md.public(facts.name))}",
         f"A LoRA adapter for {base} that finds the entities of any named type in {_languages(facts, 0)} text.",
         "## How it was made",
-        f"Tuned on {train:,} conversations that were made from {facts.passages:,} passages with "
+        f"Fine-tuned on {train:,} conversations that were made from {facts.passages:,} passages with "
         f"{facts.entities:,} entities of {facts.types:,} types.{tuned_on}",
         _how(facts),
         md.table(
@@ -137,7 +137,7 @@ def model_card(facts: CardFacts, dataset_repo: str | None, repo: str | None = No
         if facts.lora
         else "",
         "## Scores",
-        _scores(facts.scores, "The base model and the tuned one, where both were scored."),
+        _scores(facts.scores, "The base model and the fine-tuned one, if both were scored."),
         "## Limits",
         md.bullets((*_limits(facts), "The licence of the base model applies as well.")),
         "## Loading",
@@ -220,7 +220,7 @@ def _how(facts: CardFacts) -> str:
     if facts.prompt:
         points.append(f"Construction prompt: {md.code(facts.prompt)}.")
     points.append(
-        f"Conversations: style {md.code(facts.style)}, seed {facts.seed}; train and validation were separated "
+        f"Conversations: style {md.code(facts.style)}, seed {facts.seed}; training and validation data were separated "
         "before any example was retrieved."
     )
     points.append(f"Tool: sinoner {md.text(facts.version)}.")
@@ -230,12 +230,12 @@ def _how(facts: CardFacts) -> str:
 def _labels(facts: CardFacts) -> str:
     machines = [_annotator(a) for a in facts.annotators if a.source != "human"]
     if not machines:
-        by_hand = "Labels: made by people (`human`); they came with the corpus."
+        by_hand = "Labels: human annotations (`human`) from the corpus."
         return by_hand if facts.annotators else "Labels: none are recorded."
-    tail = "; nobody has checked them one by one."
+    tail = "; they were not checked individually."
     if any(a.source == "human" for a in facts.annotators):
-        tail = "; only the passages marked `human` have labels made by people, which came with the corpus."
-    return f"Labels: they come from {md.listed(machines)}, not from people{tail}"
+        tail = "; only the passages marked `human` have human annotations, from the corpus."
+    return f"Labels: produced by {md.listed(machines)}, not by humans{tail}"
 
 
 def _annotator(by: Annotator) -> str:
@@ -267,14 +267,14 @@ def _types(facts: CardFacts) -> str:
 def _columns(facts: CardFacts) -> str:
     text = (
         "Columns: `id`; `messages` (a list of `role` and `content`); `passage`, the id of the passage; "
-        "`types`, the types asked; `examples`, the ids of the passages shown as examples."
+        "`types`, the types asked about; `examples`, the ids of the passages shown as examples."
     )
     if not (facts.with_annotations and facts.passages > 0):
         return text
     return (
-        f"{text} The config `{ANNOTATIONS}` holds the labelled passages of all splits: `id`, `text`, `lang`, "
+        f"{text} The config `{ANNOTATIONS}` contains the labelled passages of all splits: `id`, `text`, `lang`, "
         "`entities` (a list of `text`, `type`, `start`, `end`; offsets count Unicode code points, "
-        "`end` is exclusive) and `by`, who labelled."
+        "`end` is exclusive) and `by`, the annotator."
     )
 
 
@@ -302,19 +302,19 @@ def _scores(scores: Sequence[Score], lead: str) -> str:
 
 def _limits(facts: CardFacts) -> tuple[str, ...]:
     machine = any(a.source != "human" for a in facts.annotators)
-    labels = "Automatic labels miss entities, draw wrong borders and give wrong types; what is learned from them, too."
+    labels = "Automatic labels miss entities and have wrong boundaries and types; models learn these errors."
     return (
         *((labels,) if machine else ()),
-        "An annotator that gives no offsets claims every occurrence of a mention in its passage.",
-        "Types are free text: two names may mean the same, and one name may be used in several ways.",
-        "Rights in the texts stay with their sources. Do not use this to decide about people.",
+        "When an annotator returns no offsets, every occurrence of a mention in its passage is labelled.",
+        "Types are free text: two names may have the same meaning, and one name may have several.",
+        "The rights in the texts remain with their sources. Do not use this to make decisions about people.",
     )
 
 
 def _credit(facts: CardFacts) -> str:
     return (
         f"The method is RA-IT: *{PAPER_TITLE}*, [arXiv 2406.17305]({PAPER}). "
-        f"This is an independent product of sinoner {md.text(facts.version)}, not a release of its authors."
+        f"This was made independently with sinoner {md.text(facts.version)}; it is not a release by the authors of the paper."
     )
 
 
@@ -337,7 +337,7 @@ from transformers import AutoTokenizer
 model = AutoPeftModelForCausalLM.from_pretrained("{repo}")
 tokenizer = AutoTokenizer.from_pretrained("{repo}")
 
-# the turns of a conversation up to its last question: write your own in the same form
+# the turns of a conversation up to its last question; write your own in the same form
 messages = load_dataset("{dataset}", split="{split}")[0]["messages"][:-1]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 answer = model.generate(**inputs, max_new_tokens=1024, do_sample=False)
