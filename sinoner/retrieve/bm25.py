@@ -1,7 +1,7 @@
 """BM25 scores of given candidates, and the best passages of the whole pool.
 
-Either variant is a table of weights, one per passage and word; a score is the sum of the weights of the query's words, each as
-often as the query repeats it. Words the pool does not have count nothing.
+Either variant is a table of weights, one per passage and word; a score is the sum of the weights of the query's words, counting
+repetitions. Words that are not in the pool contribute nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # k1 and b as in the paper's code; the defaults of bm25s as well. EPSILON: share of the mean idf that replaces a negative one.
 K1, B, EPSILON = 1.5, 0.75, 0.25
-_QUERIES = 1024  # scored at a time, so that the arrays beside the result stay small
+_QUERIES = 1024  # queries scored at a time, to keep temporary arrays small
 _CELLS = (
     1 << 22
 )  # scores of a block in a search of the whole pool: 50 MB when every passage shares a word with every query
@@ -35,7 +35,7 @@ class Bm25:
     """The passages of one pool as a table of weights, shape ``(passages, words)``.
 
     ``gensim`` (that of the paper's code, gensim 3.7 to 3.8): idf = ln(N - n + 0.5) - ln(n + 0.5); an idf below 0 becomes 0.25
-    times the mean of all, the negative ones included. In a pool of a few passages that mean can be negative, and so can scores.
+    times the mean of all, including the negative ones. In a pool of a few passages that mean can be negative, and so can scores.
     ``lucene``: idf = ln(1 + (N - n + 0.5) / (n + 0.5)) and no factor k1 + 1, as bm25s computes it: never negative, another scale.
 
     Args:
@@ -100,9 +100,9 @@ class Bm25:
     ) -> None:
         """Write the scores of a block of queries to ``found``.
 
-        The table is multiplied by one query at a time, and only where its candidates are. Copying their rows out would take as
-        long again, so a second table shares its numbers and has pointers of its own: start and end of one candidate after the
-        other, last row first. Between two candidates that makes a row that ends before it starts, which costs and adds nothing.
+        The table is multiplied by one query at a time, limited to the rows of its candidates. Copying these rows would double the
+        time, so a second table shares the data but has its own row pointers: start and end of one candidate after the other,
+        last row first. Between two candidates this makes a row that ends before it starts, which costs and adds nothing.
         """
         import numpy as np
         from scipy.sparse import csr_array
@@ -165,7 +165,7 @@ class Bm25:
         return np.fromiter(numbers, np.int64, int(ends[-1])), ends
 
     def _counts(self, texts: Sequence[Sequence[str]]) -> Any:
-        """How often each text has each word: a sparse table with an extra last column for unknown words."""
+        """The number of times each word occurs in each text: a sparse table with an extra last column for unknown words."""
         import numpy as np
         from scipy.sparse import csr_array
 

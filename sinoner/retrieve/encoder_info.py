@@ -46,7 +46,7 @@ class Source(NamedTuple):
         kind: value of ``retrieve.embedder``.
         named: the model, as the settings name it.
         place: hub id or folder to load from.
-        pooling: what represents a text: its first, its last or the mean of its tokens.
+        pooling: whether the first token, the last or the mean of all represents a text.
         prefix: written before every text.
     """
 
@@ -146,11 +146,11 @@ def finite(vectors: Vectors, source: str) -> Vectors:
 
 
 def fingerprint(model: str) -> str:
-    """What a model is: its hub id with the revision in the cache, or a folder's name with a hash of its files.
+    """The identity of a model: its hub id with the cached revision, or the name of its folder with a hash of its files.
 
     A folder in the hub cache is identified by its model and commit, so that vectors do not depend on whether the hub could be
-    reached. Of weights the size and the first 64 KiB are hashed, of all other files everything; the location of the folder is not
-    part of it.
+    reached. Of weight files, the size and the first 64 KiB are hashed; configuration and tokenizer files are hashed entirely. The
+    location of the folder is not part of the hash.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -208,7 +208,7 @@ def read_json(named: NamedModel, place: str, name: str) -> Any:
         try:
             with models.quiet():
                 path = Path(hf_hub_download(place, name))
-        except EntryNotFoundError:  # there is none, or the hub cannot be reached and it was never downloaded
+        except EntryNotFoundError:  # no such file, or the hub cannot be reached and it is not cached
             return None
         except (OSError, ValueError) as error:
             raise named.cannot_load(error) from None

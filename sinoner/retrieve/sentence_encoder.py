@@ -33,7 +33,7 @@ class SentenceEmbedder:
             InputError: it cannot be loaded.
         """
         self.name = f"sentence-transformers:{named.model}"
-        self._called, self._place = named.model, place
+        self._model_name, self._place = named.model, place
         self._settings = settings
         self._places = devices(settings.devices)
         self._model = _load(named, place, settings, self._places[0])
@@ -78,7 +78,7 @@ class SentenceEmbedder:
             raw, dtype=np.float32
         )  # the library converts bfloat16 to float32 itself, but after normalising
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return Encoded(finite(vectors, self._called), self._cut(texts))
+        return Encoded(finite(vectors, self._model_name), self._cut(texts))
 
     def _cut(self, texts: Sequence[str]) -> Any:
         """Which texts were too long. The library does not report it, so the tokens of candidates are counted here."""

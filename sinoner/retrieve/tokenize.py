@@ -25,8 +25,8 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
 
     Args:
         texts: the texts.
-        lang: ``zh``: jieba's accurate mode with its own dictionary, punctuation one token each. ``en``: what is
-            between white space, so that ``Paris,`` and ``Paris`` differ, as in the paper's code.
+        lang: ``zh``: jieba's accurate mode with its own dictionary, punctuation one token each. ``en``: split at
+            white space, so that ``Paris,`` and ``Paris`` differ, as in the paper's code.
 
     Yields:
         Tokens of each text, in the order of the text.
@@ -43,7 +43,7 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
 
 
 def _read_dictionary() -> None:
-    """Have jieba read its dictionary, without its log lines."""
+    """Load the dictionary of jieba, without its log lines."""
     import logging
 
     import jieba

@@ -23,9 +23,9 @@ class Cutting:
         self._encoding = get_encoding(TOKENIZER)
 
     def cut(self, text: str) -> str:
-        """The text, or the longest beginning of it that ends with a token and is within the limit.
+        """The text, or its longest beginning that ends at a token boundary and is within the limit.
 
-        No code point is cut through: where a token ends inside of one, the beginning ends before it.
+        No code point is split: where a token ends inside one, the beginning ends before it.
         """
         text_bytes = text.encode("utf-8", "replace")
         if len(text_bytes) <= self._limit:  # no text has more tokens than bytes
