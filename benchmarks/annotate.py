@@ -1,18 +1,18 @@
-"""How fast passages are sent to an endpoint and kept, beside other clients, in one run. Prints one JSON line per client.
+"""Throughput of sending passages to an endpoint and storing the answers, compared with other clients. One JSON line per client.
 
     python benchmarks/annotate.py                                  2,000 requests, 300 ms median, 256 in flight
     python benchmarks/annotate.py --cap 64                         the server allows 64 in flight and refuses the rest
-    python benchmarks/annotate.py --clients sinoner --adaptive     starts at 8 in flight and finds its way
+    python benchmarks/annotate.py --clients sinoner --adaptive     starts with 8 in flight and adapts
     python benchmarks/annotate.py --clients sinoner --requests 100000 --median 0     memory
 
-Every client runs in a process of its own against the same loopback server (``tests/fault_server.py``), so processor time
-and memory are its own. ``aiohttp`` is a bare loop that keeps nothing: the limit. ``openai`` is AsyncOpenAI with a semaphore.
-``curator`` is compared when --curator names the Python of an environment with bespokelabs-curator (pip install
-bespokelabs-curator); what it costs to set up such an environment is nothing that sinoner needs.
+Every client runs in its own process against the same loopback server (``tests/fault_server.py``), so CPU time and memory are
+measured separately. ``aiohttp`` is a bare loop that stores nothing: the upper limit. ``openai`` is AsyncOpenAI with a
+semaphore. ``curator`` is included when --curator names the Python of an environment with bespokelabs-curator (pip install
+bespokelabs-curator); sinoner itself does not need such an environment.
 
-Fields: rps = requests per second of wall time; cpu_ms = processor time per request while asking; for sinoner also
-read_cpu_ms = reading back, grounding and writing; rss_mb = peak memory; lost = questions without an answer;
-repeated = answers the server gave twice; ratio = rps against ``openai``.
+Fields: rps = requests per second of wall time; cpu_ms = CPU time per request while sending; for sinoner also
+read_cpu_ms = CPU time of reading back, grounding and writing; rss_mb = peak memory; lost = questions without an answer;
+repeated = questions that the server answered twice; ratio = rps relative to ``openai``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STREETS = 17  # mentions of a passage, as in the answers published with the pape
 
 
 def texts(n: int) -> Iterator[str]:
-    """Passages of about 260 characters, all different, with mentions that the server finds."""
+    """Passages of about 260 characters, all distinct, with mentions that the server finds."""
     for i in range(n):
         streets = "、".join(f"第{i * STREETS + k}街" for k in range(STREETS))
         yield (
@@ -199,7 +199,7 @@ def run_curator(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Each client in turn, ``--repeat`` times, against a fresh count of the server."""
+    """Run the clients in turns, ``--repeat`` times, resetting the server's counters each time."""
     from fault_server import FaultServer
 
     rates: dict[str, list[float]] = {}
@@ -210,7 +210,7 @@ def measure(args: argparse.Namespace) -> None:
                 server.reset()
                 python = args.curator if client == "curator" else sys.executable
                 if client == "curator" and not args.curator:
-                    print("curator: left out (--curator PYTHON)", file=sys.stderr)
+                    print("curator: skipped (needs --curator PYTHON)", file=sys.stderr)
                     continue
                 words = [
                     python,
@@ -249,18 +249,25 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clients", default="aiohttp,openai,sinoner,curator", help="in this order")
+    parser.add_argument(
+        "--clients", default="aiohttp,openai,sinoner,curator", help="clients to run, in this order"
+    )
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=256, help="requests in flight")
-    parser.add_argument("--median", type=float, default=0.3, help="latency of the server, seconds")
+    parser.add_argument("--median", type=float, default=0.3, help="median latency of the server in seconds")
     parser.add_argument(
-        "--cap", type=int, default=0, help="requests in flight that the server allows; 0: any number"
+        "--cap",
+        type=int,
+        default=0,
+        help="maximum number of requests in flight that the server accepts; 0: no limit",
     )
     parser.add_argument(
-        "--adaptive", action="store_true", help="sinoner adapts instead of keeping --concurrency"
+        "--adaptive",
+        action="store_true",
+        help="sinoner adapts the number of requests in flight instead of using --concurrency",
     )
     parser.add_argument(
-        "--start", type=int, default=8, help="requests in flight that the adaptation starts with"
+        "--start", type=int, default=8, help="initial number of requests in flight with --adaptive"
     )
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--curator", default="", help="Python of an environment with bespokelabs-curator")

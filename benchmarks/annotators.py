@@ -1,10 +1,10 @@
-"""What filter, agreement and gold say about the embedded annotators on gold texts, with the gold hidden. Prints Markdown.
+"""Results of filter, agreement and gold for the embedded annotators on gold texts, with the gold hidden. Prints Markdown.
 
     python benchmarks/annotators.py FOLDER [--sets boson:test,msra:test] [--out DIR] [--corpora FILE,…]
 
-FOLDER holds one folder per set with ``<split>.jsonl`` and ``labels.json``, as ``sinoner benchmarks fetch`` makes them. Every
-figure comes from the command line: ``sinoner annotate``, ``filter``, ``evaluate --annotations``, ``agreement``. ``--corpora`` are
-texts without gold (JSONL with a field ``text``): for them only the filter and agreement have something to say.
+FOLDER contains one folder per set with ``<split>.jsonl`` and ``labels.json``, as made by ``sinoner benchmarks fetch``. All
+figures come from the command line: ``sinoner annotate``, ``filter``, ``evaluate --annotations``, ``agreement``. ``--corpora`` are
+texts without gold (JSONL with a field ``text``), for which there are results of filter and agreement only.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def sinoner(*words: str) -> dict:
 
 
 def annotated(source: Path, folder: Path) -> dict[str, dict]:
-    """A filtered run per annotator; the labels that the texts bring along are not looked at."""
+    """A filtered run per annotator; labels in the texts are ignored."""
     runs = {}
     for name in ANNOTATORS:
         how = ["--table", "zh"] if name == "table" else ["--by", name]

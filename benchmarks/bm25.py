@@ -1,21 +1,22 @@
-"""How fast BM25 scores the candidates of every passage, and how fast texts are cut. Prints one JSON line per method.
+"""Speed of BM25 scoring of the candidates of every passage, and of tokenizing. Prints one JSON line per method.
 
     python benchmarks/bm25.py [--passages 5000] [--queries N] [--candidates 128] [--data FILE.jsonl] [--methods NAME,…]
 
-Every method runs in a process of its own, methods in turns; the figures are medians. All methods score the same tokens (jieba's,
+Methods run in turns, each run in its own process; the figures are medians. All methods score the same tokens (those of jieba,
 without the shipped stop words), the same queries (the passages themselves) and the same random candidates:
 
-- ``reference``: the formula of gensim 3.8 in plain Python, word by word (``ratio`` is against it);
-- ``rank_bm25``: BM25Okapi, when that package is installed: the same formula with numpy over the candidates;
-- ``bm25s``: bm25s scores the whole pool, then the candidates are taken (its variant atire; the formula's idf is another);
+- ``reference``: the formula of gensim 3.8 in plain Python, word by word (``ratio`` is relative to it);
+- ``rank_bm25``: BM25Okapi, if that package is installed: the same formula with numpy over the candidates;
+- ``bm25s``: bm25s scores the whole pool, then the candidates are selected (its variant atire, which has another idf);
 - ``ours``, ``ours-lucene``: ``Bm25.scores_many``; ``ours-top``: ``Bm25.top``, the best of the whole pool.
 
-``build_s`` is the index, ``score_s`` the scores, ``cpu_s`` their processor time, which is the one to compare on a machine that
-others use as well. ``most_off`` is the greatest difference from ``reference`` over 200 queries; the
-run stops when a method with the same formula is off by 0.0000005 or more. ``tokens-…`` cut all passages: jieba in one process,
-the cache of the run folder when it is empty, the same with two workers, and when it is full; their ratio is against jieba.
+``build_s`` is the time for the index, ``score_s`` for the scores, ``cpu_s`` their CPU time, which is the figure to compare on a
+busy machine. ``most_off`` is the greatest difference from ``reference`` over 200 queries; the benchmark stops when a method
+with the same formula is off by 0.0000005 or more. ``tokens-…`` tokenize all passages: jieba in one process, the cache of the run
+folder when it is empty, the same with two workers, and the full cache; their ratio is relative to jieba.
 
---data takes {"text": …} lines; long texts are cut to passages of about 260 characters at full stops. Without it the text is made.
+--data takes lines of {"text": …}; long texts are cut into passages of about 260 characters at full stops. Without it, texts are
+generated.
 """
 
 import argparse
@@ -41,7 +42,7 @@ SAME = ("rank_bm25", "ours")
 
 
 def made(passages: int) -> Iterator[str]:
-    """Texts of about 80 words: long-tailed words out of jieba's dictionary, function words and punctuation between them."""
+    """Texts of about 80 words: long-tailed words from jieba's dictionary with function words and punctuation between them."""
     import jieba
 
     jieba.setLogLevel(60)
@@ -60,7 +61,7 @@ def made(passages: int) -> Iterator[str]:
         yield "".join(pieces) + "。"
 
 
-def passages_of(path: Path, wanted: int) -> Iterator[str]:
+def passages_of(path: Path, count: int) -> Iterator[str]:
     given = 0
     with path.open(encoding="utf-8") as file:
         for line in file:
@@ -69,13 +70,13 @@ def passages_of(path: Path, wanted: int) -> Iterator[str]:
                 if passage and len(passage) + len(sentence) > 260:
                     yield passage[:520]
                     passage, given = "", given + 1
-                    if given == wanted:
+                    if given == count:
                         return
                 passage += sentence
             if len(passage) > 80:
                 yield passage[:520]
                 given += 1
-                if given == wanted:
+                if given == count:
                     return
 
 
@@ -104,7 +105,7 @@ def formula(
 
 def scored(method: str, pool: list[list[str]], count: int, candidates: int) -> dict[str, object]:
     import numpy as np
-    import scipy.sparse  # noqa: F401  (imported before the clock starts)
+    import scipy.sparse  # noqa: F401  (imported before the time is taken)
 
     queries = pool[:count]
     rows = np.random.default_rng(0).integers(0, len(pool), (count, candidates))
@@ -153,7 +154,7 @@ def scored(method: str, pool: list[list[str]], count: int, candidates: int) -> d
         for j, row in enumerate(rows[i].tolist())
     )
     if off >= 5e-7:
-        raise SystemExit(f"{method}: scores are not those of the formula (off by {off})")
+        raise SystemExit(f"{method}: scores differ from the formula (by {off})")
     return {**made, "most_off": float(off)}
 
 
@@ -177,7 +178,7 @@ def cut(method: str, texts: list[str], folder: Path) -> dict[str, object]:
     if [[t for t in x if not t.isspace()] for x in tokens] != [
         [t for t in jieba.lcut(x) if not t.isspace()] for x in texts
     ]:
-        raise SystemExit(f"{method}: tokens are not those of jieba")
+        raise SystemExit(f"{method}: tokens differ from those of jieba")
     return {"seconds": seconds, "characters": sum(map(len, texts))}
 
 

@@ -1,18 +1,17 @@
-"""How fast the instruction-tuning set is built, read to written. Prints one JSON line per method.
+"""Speed of building the instruction-tuning set, from reading to writing. Prints one JSON line per method.
 
     python benchmarks/build.py [--passages 45000] [--data ANNOTATIONS.jsonl] [--methods NAME,…] [--repeat 3] [--paper-passages N]
 
-Every method runs in a process of its own, methods in turns; the figures are medians, ``cpu_s`` is processor time, which is the
-one to compare on a machine that others use as well. ``paper`` is the paper's building step as its description says, in plain
-Python with everything in memory: for each positive type a negative one by chance, drawn with ``random.sample`` from the counts of
-all other types, which are listed anew for each passage; one JSON list, indented. ``json`` reads, parses and writes the same lines
-and does nothing else. ``sinoner`` is the stage build-it-set with its default files and no examples, ``sinoner-examples`` the same
-with two examples for each passage, ``sinoner-all`` the same as ``sinoner`` with all formats. Those with ``workers`` run in as
-many processes as there are CPUs (workers); their ``peak_mb`` is that of all processes together. ``ratio`` is against
-``paper``, in wall time.
+Methods run in turns, each run in its own process; the figures are medians. ``cpu_s`` is CPU time, the figure to compare on a busy
+machine. ``paper`` is the paper's building step as described there, in plain Python with everything in memory: for each positive
+type a negative one by chance, drawn with ``random.sample`` from the counts of all other types, which are listed again for each
+passage; one indented JSON list. ``json`` reads, parses and writes the same lines and does nothing else. ``sinoner`` is the stage
+build-it-set with its default files and without examples, ``sinoner-examples`` the same with two examples for each passage,
+``sinoner-all`` the same as ``sinoner`` with all formats. Those with ``workers`` use one process per CPU; their ``peak_mb`` is the
+sum over all processes. ``ratio`` is relative to ``paper``, in wall time.
 
-With --paper-passages, ``paper`` counts the types of all passages but converts and writes N of them, and the seconds of that
-part are scaled up linearly (``scaled_from`` says so; its ``peak_mb`` is then that of N passages and too low).
+With --paper-passages, ``paper`` counts the types of all passages but converts and writes only N of them, and the seconds of that
+part are scaled linearly (``scaled_from`` reports N; ``peak_mb`` is then that of N passages, which is too low).
 """
 
 import argparse
@@ -72,7 +71,7 @@ def make(path: Path, passages: int) -> None:
 
 
 def neighbours(source: Path, target: Path) -> None:
-    """Two examples for each passage, at random out of those that are trained on."""
+    """Two random training passages as examples for each passage."""
     from sinoner import disk
     from sinoner.itset.subsets import validation_documents
     from sinoner.records import Neighbours
@@ -91,7 +90,7 @@ def neighbours(source: Path, target: Path) -> None:
 
 
 def paper(source: Path, folder: Path, convert: int) -> dict[str, float]:
-    """Returns the seconds of the part that grows with the passages converted."""
+    """Returns the seconds of the part that depends on the number of converted passages."""
     rows = [json.loads(line) for line in source.open(encoding="utf-8")]
     frequency: Counter[str] = Counter()
     for row in rows:
@@ -102,9 +101,9 @@ def paper(source: Path, folder: Path, convert: int) -> dict[str, float]:
         mentions: dict[str, list[str]] = {}
         for entity in row["entities"]:
             mentions.setdefault(entity["type"], []).append(entity["surface"])
-        wanted = sum(random.random() < 0.5 for _ in mentions)
+        number = sum(random.random() < 0.5 for _ in mentions)
         others = [t for t in frequency if t not in mentions]
-        negatives = random.sample(others, wanted, counts=[frequency[t] for t in others])
+        negatives = random.sample(others, number, counts=[frequency[t] for t in others])
         asked = [*mentions, *negatives]
         random.shuffle(asked)
         turns = [
@@ -130,7 +129,7 @@ def json_only(source: Path, target: Path) -> None:
 
 
 def stage(folder: Path, method: str) -> dict[str, int]:
-    """Split and build as the command line does, on a run folder that holds annotations and neighbours."""
+    """Split and build as the command line does, on a run folder that contains annotations and neighbours."""
     from sinoner.engine import engine_of
     from sinoner.recipe import build
     from sinoner.run.manifest import Manifest
@@ -163,33 +162,35 @@ def child(method: str, source: Path, count: int, convert: int) -> None:
             (folder / "neighbours.jsonl").unlink()
             (folder / "neighbours.jsonl").symlink_to(source.with_name("neighbours.jsonl"))
         begin, cpu = time.perf_counter(), time.process_time()
-        told: dict[str, float] = {}
+        figures: dict[str, float] = {}
         if method == "paper":
-            told = paper(source, folder, convert)
+            figures = paper(source, folder, convert)
         elif method == "json":
             json_only(source, folder / "out.jsonl")
         else:
-            told = {**stage(folder, method)}
+            figures = {**stage(folder, method)}
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
         if method == "paper":
             more = (count - convert) / convert
-            seconds, cpu = seconds + more * told.pop("grows_s"), cpu + more * told.pop("grows_cpu_s")
+            seconds, cpu = seconds + more * figures.pop("grows_s"), cpu + more * figures.pop("grows_cpu_s")
             if more:
-                told["scaled_from"] = convert
+                figures["scaled_from"] = convert
         written = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if method.endswith("-workers"):
-        told["workers"] = os.cpu_count() or 1
+        figures["workers"] = os.cpu_count() or 1
         helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak += told["workers"] * helpers.ru_maxrss / 1024
+        peak += figures["workers"] * helpers.ru_maxrss / 1024
         cpu += helpers.ru_utime + helpers.ru_stime
     print(
-        json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak, "written_mb": written / 1e6, **told})
+        json.dumps(
+            {"seconds": seconds, "cpu_s": cpu, "peak_mb": peak, "written_mb": written / 1e6, **figures}
+        )
     )
 
 
 def facts(source: Path) -> dict[str, float]:
-    """What the data look like."""
+    """Statistics of the data."""
     characters = entities = count = 0
     types: set[str] = set()
     for row in map(json.loads, source.open(encoding="utf-8")):
@@ -206,13 +207,13 @@ def main() -> None:
         source = Path(name) / "decontaminated.jsonl"
         words = [sys.executable, __file__, "--data", str(source)]
         if ARGS.data is None:
-            # In a process of its own: a process reports at least the peak memory of the one that started it.
+            # In a separate process, because a process reports at least the peak memory of its parent.
             subprocess.run([*words, "--child", "make", "--passages", str(ARGS.passages)], check=True)
         else:
             source.symlink_to(ARGS.data.resolve())
         subprocess.run([*words, "--child", "neighbours"], check=True)
-        told = subprocess.run([*words, "--child", "facts"], check=True, capture_output=True, text=True)
-        data = json.loads(told.stdout)
+        printed = subprocess.run([*words, "--child", "facts"], check=True, capture_output=True, text=True)
+        data = json.loads(printed.stdout)
         count = data["passages"]
         convert = min(ARGS.paper_passages or count, count)
         of_all = ["--data", str(source), "--passages", str(count), "--paper-passages", str(convert)]

@@ -1,9 +1,9 @@
-"""How fast documents are cut, beside the splitter of the paper's code, in one run. Prints one JSON line per method.
+"""Speed of cutting documents, compared with the splitter of the paper's code. Prints one JSON line per method.
 
     python benchmarks/chunk.py [--data FILE.jsonl ...] [--mb 6] [--limit 256] [--repeat 3]
 
-Compared when installed: the paper's splitter (langchain's RecursiveCharacterTextSplitter counting with tiktoken) and plain
-tokenisation as the limit: pip install langchain-text-splitters tiktoken. ``ratio`` is against the paper's splitter.
+Compared if installed: the paper's splitter (RecursiveCharacterTextSplitter of langchain, counting with tiktoken) and plain
+tokenization as the upper limit: pip install langchain-text-splitters tiktoken. ``ratio`` is relative to the paper's splitter.
 """
 
 import argparse
@@ -27,7 +27,7 @@ ENCODING = "o200k_base"
 
 
 def texts(paths: list[str], megabytes: float) -> list[str]:
-    """Documents of about this size in all; a corpus that is too small is repeated, each time cut at another place."""
+    """Documents of about this total size; a corpus that is too small is repeated, cut at another place each time."""
     files = [Path(p) for p in paths] or [data_root() / "data_recipes/quickstart/train.zh.jsonl"]
     base = [json.loads(line)["text"] for f in files for line in f.open(encoding="utf-8")]
     out: list[str] = []
@@ -75,7 +75,7 @@ def tokenise() -> Callable[[str], list[str]] | None:
 
 
 def measure(name: str, split: Callable[[str], list[str]], documents: list[str]) -> dict[str, object]:
-    """Median speed over the repeats, and what the chunks are like."""
+    """Median speed over the repeats, and statistics of the chunks."""
     size = sum(len(d.encode()) for d in documents) / 1e6
     split(documents[0])
     speeds = []

@@ -1,12 +1,12 @@
-"""How fast, how large and how complete the search for duplicates and for leaked test passages is. Prints one JSON object.
+"""Speed, memory and recall of the search for duplicates and for leaked test passages. Prints one JSON object.
 
     python benchmarks/duplicates.py [--data TEXTS.jsonl] [--passages 20000] [--tests 2000] [--seed 0]
 
-``--data`` has one object a line with a "text"; without it, texts are made up. ``passages_s`` counts normal form and
-comparing (not reading and parsing), in one process, the texts all different. ``bytes_per_passage`` is what stays allocated
-per passage after a second pass (tracemalloc), with the passage's id. ``recall`` and ``precision`` come from copies with
-random edits: the truth is the exact Jaccard similarity of their sets of 5-grams (strings, in normal form); a copy counts
-as similar from 0.8 on. ``bands`` are by that similarity; below 0.8 only what is wrongly found can be counted.
+``--data`` has one object per line with a "text"; without it, texts are generated. ``passages_s`` covers normalising and
+comparing (not reading and parsing) in one process, with distinct texts. ``bytes_per_passage`` is the memory that stays
+allocated per passage after a second pass (tracemalloc), including the passage's id. ``recall`` and ``precision`` are measured
+on copies with random edits: the truth is the exact Jaccard similarity of their sets of 5-grams (normalised strings); a copy
+counts as similar from 0.8 on. ``bands`` are ranges of that similarity; below 0.8 only false positives can be counted.
 """
 
 import argparse
@@ -26,23 +26,23 @@ THRESHOLD = 0.8
 BANDS = ((0.7, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 1.01))
 COPIES = 5000
 HAN = "".join(map(chr, range(0x4E00, 0x4E00 + 3000)))
-# Frequencies of characters as in a text: the most frequent one stands for 1 in 9, half of all characters are among 50.
+# Character frequencies as in real text: the most frequent one is 1 in 9, and 50 make up half of all characters.
 WEIGHTS = [1 / (rank + 1) for rank in range(len(HAN))]
 
 
 def texts_of(path: Path | None, count: int, r: random.Random) -> list[str]:
-    """Texts of about 120 to 320 characters, all different."""
+    """Distinct texts of about 120 to 320 characters."""
     if path is None:
         return ["".join(r.choices(HAN, WEIGHTS, k=r.randint(120, 320))) for _ in range(count)]
     found: dict[str, None] = {}
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             text = json.loads(line)["text"]
-            at = 0
-            while at < len(text):
+            position = 0
+            while position < len(text):
                 size = r.randint(120, 320)
-                piece = text[at : at + size]
-                at += size
+                piece = text[position : position + size]
+                position += size
                 if len(piece) >= 60:
                     found[piece] = None
             if len(found) >= count:
@@ -58,14 +58,14 @@ def passages(texts: list[str]) -> list:
 
 
 def speed(check: Callable[[object], object], items: list) -> tuple[int, int]:
-    """Passages per second, and how many were found."""
+    """Passages per second, and the number of duplicates found."""
     begin = time.perf_counter()
     found = sum(check(item) is not None for item in items)
     return round(len(items) / (time.perf_counter() - begin)), found
 
 
 def allocated(make: Callable[[], object]) -> int:
-    """Bytes that what is made keeps."""
+    """Bytes that stay allocated by the object that is made."""
     gc.collect()
     tracemalloc.start()
     kept = make()
@@ -80,7 +80,7 @@ def method(name: str, items: list, tests: int) -> dict[str, float]:
     from sinoner.quality.contamination import Decontaminator, TestSet
     from sinoner.quality.duplicates import Duplicates
 
-    warm = Duplicates(THRESHOLD, True)  # imports and tables are not the index
+    warm = Duplicates(THRESHOLD, True)  # so that imports and tables are not counted
     for item in items[:50]:
         warm.check(item)
     if name == "decontaminate":
@@ -93,7 +93,7 @@ def method(name: str, items: list, tests: int) -> dict[str, float]:
 
     def filled() -> Duplicates:
         duplicates = Duplicates(near, True)
-        for item in items:  # with ids of its own, as when every passage is read and let go
+        for item in items:  # with new id strings, as when passages are read and released
             duplicates.check(replace(item, id=item.id[:-2] + "#0"))
         return duplicates
 
@@ -105,9 +105,9 @@ def edited(text: str, edits: int, r: random.Random) -> str:
     """Random replacements, deletions and insertions of one to three characters."""
     letters = list(text)
     for _ in range(edits):
-        at = r.randrange(len(letters))
+        position = r.randrange(len(letters))
         kind = r.randrange(3)
-        letters[at : at + (r.randint(1, 3) if kind else 0)] = (
+        letters[position : position + (r.randint(1, 3) if kind else 0)] = (
             r.choices(HAN, k=r.randint(1, 3)) if kind < 2 else []
         )
     return "".join(letters)
@@ -125,7 +125,7 @@ def quality(texts: list[str], r: random.Random) -> dict[str, object]:
         if len(of := grams(text)):
             index.add(of, band_keys(of, index.bands))
             numbers.append(n)
-    counts = {b: [0, 0, 0, 0] for b in BANDS}  # copies, similar, found, rightly found
+    counts = {b: [0, 0, 0, 0] for b in BANDS}  # copies, similar, found, correctly found
     for _ in range(COPIES):
         original = originals[r.randrange(len(originals))]
         copy = edited(original, r.randint(1, max(1, len(original) // 20)), r)

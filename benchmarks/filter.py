@@ -1,11 +1,11 @@
-"""How fast annotated passages are filtered, read to written, in one process. Prints one JSON line per method.
+"""Speed of filtering annotated passages in one process, from reading to writing. Prints one JSON line per method.
 
     python benchmarks/filter.py [--passages 45000] [--data ANNOTATIONS.jsonl] [--methods NAME,…] [--repeat 3]
 
-Every method runs in a process of its own, methods in turns; the figures are medians. ``paper`` is the paper's filter as its
-description says, in plain Python with everything in memory; ``json`` reads, parses and writes the same lines and does
-nothing else. The others are presets of ``sinoner filter``; ``default-near`` is ``default`` with the search for near-duplicates,
-which the others leave out. ``ratio`` is against ``paper``.
+Methods run in turns, each run in its own process; the figures are medians. ``paper`` is the paper's filter as described
+there, in plain Python with everything in memory; ``json`` reads, parses and writes the same lines and does nothing else. The
+others are presets of ``sinoner filter``; ``default-near`` is ``default`` with the search for near-duplicates, which the others
+omit. ``ratio`` is relative to ``paper``.
 """
 
 import argparse
@@ -35,7 +35,7 @@ TYPES = ("人名", "地点", "组织机构", "产品", "时间", "事件", "职�
 
 
 def make(path: Path, passages: int) -> None:
-    """Annotated passages as an LLM leaves them: about 12 entities each, long-tailed types, some noise."""
+    """Annotated passages like those from an LLM: about 12 entities each, long-tailed types, some noise."""
     from sinoner import disk
     from sinoner.records import Annotation, Annotator, Entity, Passage
     from sinoner.text.ground import occurrences
@@ -101,7 +101,7 @@ def json_only(source: Path, target: Path) -> None:
 
 
 def stage(source: Path, folder: Path, method: str, workers: int, count: int) -> dict[str, object]:
-    """The stage as the command line runs it, on a run folder that holds these annotations."""
+    """The stage as the command line runs it, on a run folder that contains these annotations."""
     from sinoner.engine import engine_of
     from sinoner.recipe import build
     from sinoner.run.manifest import Entry, Manifest

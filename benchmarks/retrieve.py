@@ -1,15 +1,15 @@
-"""How fast the nearest neighbours are found. Prints one JSON line per method.
+"""Speed of finding nearest neighbours. Prints one JSON line per method.
 
     python benchmarks/retrieve.py [--pool 5000] [--dim 1024] [--k 128] [--methods NAME,…] [--repeat 3] [--loop-queries N]
                                   [--vectors FILE.npy]
 
-Every passage of a pool looks for its k nearest others, as in training. The vectors are random and of length 1 unless a
-file with some is given. Every method runs in a process of its own, methods in turns; the figures are medians. ``loop`` is
-what the paper's code does, in plain Python and numpy: one cosine after the other, for every query over the whole pool, then a
-sort; it answers --loop-queries of the queries and is scaled up linearly. ``faiss`` is one search of a flat index and
-nothing else. ``sinoner`` is ``nearest`` with the pool asking, ``sinoner-others`` the same with queries that are not in the pool;
-``ivf`` and ``hnsw`` are approximate, and building their index counts. ``recall`` is the share of the true neighbours
-(float64) for 200 queries. ``ratio`` is how many times as fast as ``faiss``, ``of_loop`` how many times as fast as ``loop``.
+The k nearest neighbours of every passage of a pool are searched, as in training. The vectors are random and of length 1
+unless a file is given. Methods run in turns, each run in its own process; the figures are medians. ``loop`` is the method of
+the paper's code, in plain Python and numpy: one cosine after the other, for every query over the whole pool, then a sort; it
+answers --loop-queries of the queries, and its time is scaled linearly. ``faiss`` is one search of a flat index and nothing
+else. ``sinoner`` is ``nearest`` with the pool as queries, ``sinoner-others`` the same with queries outside the pool; ``ivf``
+and ``hnsw`` are approximate, including the time to build their index. ``recall`` is the share of the true neighbours (float64)
+for 200 queries. ``ratio`` is the speed relative to ``faiss``, ``of_loop`` that relative to ``loop``.
 """
 
 import argparse
@@ -79,23 +79,23 @@ def child(method: str) -> None:
     scale = len(queries) / len(found)
     seconds, cpu = (time.perf_counter() - begin) * scale, (time.process_time() - cpu) * scale
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = {"pool": len(pool), "dim": pool.shape[1], "seconds": seconds, "cpu_s": cpu, "peak_mb": peak}
-    print(json.dumps({**told, "recall": recall(pool, queries, found)}))
+    row = {"pool": len(pool), "dim": pool.shape[1], "seconds": seconds, "cpu_s": cpu, "peak_mb": peak}
+    print(json.dumps({**row, "recall": recall(pool, queries, found)}))
 
 
 def main() -> None:
     results = in_turns(__file__, ARGS.methods.split(","), ARGS.repeat, lambda method: sys.argv[1:])
     medians = {m: statistics.median(r["seconds"] for r in rs) for m, rs in results.items()}
     for method, runs in results.items():
-        told = {
+        row = {
             "area": "retrieve", "method": method, "pool": runs[0]["pool"], "dim": runs[0]["dim"], "k": ARGS.k,
             "seconds": round(medians[method], 2), "cpu_s": round(statistics.median(r["cpu_s"] for r in runs), 2),
             "peak_mb": round(max(r["peak_mb"] for r in runs)), "recall": round(min(r["recall"] for r in runs), 5),
         }  # fmt: skip
         for name, base in (("ratio", "faiss"), ("of_loop", "loop")):
             if base in medians:
-                told[name] = round(medians[base] / medians[method], 2)
-        print(json.dumps(told), flush=True)
+                row[name] = round(medians[base] / medians[method], 2)
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: methods in turns, each in a process of its own."""
+"""Running methods of a benchmark in turns, each run in its own process."""
 
 import json
 import subprocess
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 def in_turns(
     script: str, methods: Iterable[str], repeat: int, words: Callable[[str], Sequence[str]]
 ) -> dict[str, list[dict[str, float]]]:
-    """Run ``script --child METHOD`` for every method, ``repeat`` times in turns; the last line each prints is its figures.
+    """Run ``script --child METHOD`` for every method, ``repeat`` times in turns; the last line that each prints has its figures.
 
     Args:
         script: the benchmark.
-        methods: what it can measure.
-        repeat: turns.
-        words: further words for a method.
+        methods: the methods to measure.
+        repeat: number of turns.
+        words: further arguments for a method.
     """
     runs: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
     for _ in range(repeat):

@@ -1,4 +1,4 @@
-"""Conversation → token ids and loss mask: the one place that knows chat templates."""
+"""Conversation → token ids and loss mask: the only module that uses chat templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sinoner.records import Conversation, Message
 
 # The system turn of the paper's training (the Qwen template's default).
 SYSTEM = "You are a helpful assistant."
-# Label of the tokens that do not count in the loss (torch.nn.CrossEntropyLoss ignore_index).
+# Label of the tokens excluded from the loss (ignore_index of torch.nn.CrossEntropyLoss).
 IGNORE = -100
 
 
@@ -23,12 +23,12 @@ class Encoded(NamedTuple):
 
 
 def prompt_text(messages: Sequence[Message], tokenizer: Any, system: str = SYSTEM) -> str:
-    """The text that asks the model for the next assistant turn."""
+    """The prompt for the next assistant turn."""
     return _render(_turns(messages, system), tokenizer, ask=True)
 
 
 def _render(turns: list[dict[str, str]], tokenizer: Any, ask: bool = False) -> str:
-    """The text of the turns. Models that can think aloud are told not to: the answers are lists."""
+    """The text of the turns. Thinking is switched off in models that have it, because the answers are lists."""
     text: str = tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=ask, enable_thinking=False
     )
@@ -38,19 +38,19 @@ def _render(turns: list[dict[str, str]], tokenizer: Any, ask: bool = False) -> s
 def encode(conversation: Conversation, tokenizer: Any, cutoff: int, system: str = SYSTEM) -> Encoded | None:
     """Token ids and labels of a conversation; only the turns with ``learn`` count in the loss.
 
-    A conversation that is too long loses its last (query, answer) pairs, whole; an answer is never cut.
+    A conversation that is too long loses whole (query, answer) pairs from its end; an answer is never cut.
 
     Args:
         conversation: ends with an assistant turn.
         tokenizer: a Hugging Face fast tokenizer with a chat template.
-        cutoff: tokens allowed.
+        cutoff: maximum number of tokens.
         system: content of the system turn, unless the conversation has its own.
 
     Returns:
         The encoding, or None when not even one query fits.
 
     Raises:
-        InputError: the template changes what the turns say, so that the learned tokens cannot be told.
+        InputError: the template changes the content of turns, so that the learned tokens cannot be located.
     """
     messages = list(conversation.messages)
     dropped = 0
@@ -74,13 +74,13 @@ def _encode(messages: Sequence[Message], tokenizer: Any, system: str) -> tuple[l
     encoding = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
     ids: list[int] = encoding["input_ids"]
     labels = [IGNORE] * len(ids)
-    at = 0
+    position = 0
     for begin, end in spans:
-        while at < len(ids) and encoding["offset_mapping"][at][0] < begin:
-            at += 1
-        while at < len(ids) and encoding["offset_mapping"][at][0] < end:
-            labels[at] = ids[at]
-            at += 1
+        while position < len(ids) and encoding["offset_mapping"][position][0] < begin:
+            position += 1
+        while position < len(ids) and encoding["offset_mapping"][position][0] < end:
+            labels[position] = ids[position]
+            position += 1
     return ids, labels
 
 
@@ -96,30 +96,31 @@ def _spans_by_prefix(
         after = _render(turns[: lead + i + 1], tokenizer)
         if not (after.startswith(before) and full.startswith(after)):
             return None
-        spans.append((len(before), len(after.rstrip())))  # white space after the end token is not learned
+        spans.append((len(before), len(after.rstrip())))  # without the white space after the end token
     return spans
 
 
 def _spans_by_search(
     full: str, turns: list[dict[str, str]], lead: int, messages: Sequence[Message], tokenizer: Any
 ) -> list[tuple[int, int]]:
-    """The same for templates that treat the last turn otherwise (an empty thought before it): turn after turn."""
+    """The same for templates that render the last turn differently (with an empty thought before it), turn by turn."""
     refused = InputError(
-        "the model's chat template changes earlier turns or asks otherwise than it answers; choose another base model"
+        "the model's chat template changes earlier turns or renders the prompt differently from the answer; choose another base"
+        " model"
     )
     if not full.startswith(_render(turns[:-1], tokenizer, ask=True)):
         raise refused
     spans = []
-    at = 0
+    position = 0
     for turn, message in zip(turns, [None] * lead + list(messages), strict=True):
         content = turn["content"].strip()
-        begin = full.find(content, at)
+        begin = full.find(content, position)
         if begin < 0:
             raise refused
-        at = begin + len(content)
+        position = begin + len(content)
         if message is not None and message.learn:
             end = tokenizer.eos_token or ""
-            spans.append((begin, at + len(end) if full.startswith(end, at) else at))
+            spans.append((begin, position + len(end) if full.startswith(end, position) else position))
     return spans
 
 

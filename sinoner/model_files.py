@@ -1,7 +1,7 @@
-"""Where a model comes from: a folder, the cache of the hub, or the hub; and one line when from none of them.
+"""Where a model comes from: a folder, the hub cache, or the hub; a one-line error when none has it.
 
-The libraries that load models try a hub that cannot be reached again and again, for a minute and more, and report it in
-words of their own. So it is asked once, for one small file, before any of them is called.
+The libraries that load models retry an unreachable hub for a minute or more and report it in messages of their own.
+So one small file is requested from the hub, once, before any of them is called.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import NamedTuple
 
 from sinoner.errors import InputError
 
-# Seconds until a connection that failed at once is tried a second time.
+# Seconds before the one retry of a refused connection.
 _PAUSE = 1.0
-# Seconds that the client gets beyond its own time-out before it is given up on.
+# Seconds to wait for the client beyond its own time-out.
 _GRACE = 1.0
 
 
 class NamedModel(NamedTuple):
-    """A model as it was named.
+    """A model as the settings name it.
 
     Attributes:
-        model: as written: a folder or a hub id.
-        setting: where it is written, for messages.
-        remedy: what to do when there is no such model, for messages.
-        files: a folder that holds one of these is a model.
-        ids: hub ids that it may mean, the likeliest first; none = itself.
-        cache: folder of downloaded models; None = that of the hub.
+        model: a folder or a hub id, as written.
+        setting: the setting that names it, for messages.
+        remedy: what the user can do when the model is missing, for messages.
+        files: a folder that contains one of these is a model folder.
+        ids: hub ids that the name may stand for, the most likely first; empty = the name itself.
+        cache: folder of downloaded models; None = the hub cache.
     """
 
     model: str
@@ -42,74 +42,76 @@ class NamedModel(NamedTuple):
     cache: str | None = None
 
     def refused(self, why: str) -> InputError:
-        """The error, in one line, for a model that cannot be used."""
+        """The one-line error for a model that cannot be used."""
         return InputError(f"{self.setting}: {self.model!r}: {why}; {self.remedy}")
 
     def cannot_load(self, error: Exception) -> InputError:
-        """The same for a model that is there but that a library fails to load."""
+        """The one-line error for a model that exists but that a library fails to load."""
         return self.refused(f"cannot be loaded ({_first_line(error)})")
 
 
-def folder(asked: NamedModel) -> Path | None:
-    """The folder that a model is named by, or None when it can only be a hub id. No hub is asked.
+def folder(named: NamedModel) -> Path | None:
+    """The folder that the name stands for, or None when it can only be a hub id. Sends no request.
 
     Raises:
-        InputError: it is neither, or the folder holds no model.
+        InputError: the name is neither, or the folder contains no model.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.errors import HFValidationError
 
-    path = os.path.expanduser(asked.model)
+    path = os.path.expanduser(named.model)
     if os.path.isdir(path):
-        if any((Path(path) / name).is_file() for name in asked.files):
+        if any((Path(path) / name).is_file() for name in named.files):
             return Path(path)
-        raise asked.refused(f"this folder holds no {asked.files[0]}, so it is no model")
+        raise named.refused(f"this folder contains no {named.files[0]}, so it is not a model folder")
     if os.path.exists(path):
-        raise asked.refused("is a file, not the folder of a model")
+        raise named.refused("this is a file, not a model folder")
     try:
-        hf_hub_url(asked.model, asked.files[0])
+        hf_hub_url(named.model, named.files[0])
     except HFValidationError:
-        raise asked.refused("there is no such folder, and it is no hub id (owner/name) either") from None
+        raise named.refused(
+            "there is no such folder, and it is not a valid hub id (owner/name) either"
+        ) from None
     return None
 
 
-def located(asked: NamedModel) -> str:
-    """What a library can load the model from: a folder, or a hub id that the hub has.
+def located(named: NamedModel) -> str:
+    """What a library can load the model from: a folder, or the id of a model that the hub has.
 
-    A hub that cannot be reached leaves the copy in the cache, whose folder is returned: then no library asks for more.
+    When the hub cannot be reached, the folder of the cached copy is returned, so that no library sends further requests.
 
     Raises:
         InputError: there is no such model, or the hub cannot be reached and the cache does not have it.
     """
     from huggingface_hub import constants
 
-    if (found := folder(asked)) is not None:
+    if (found := folder(named)) is not None:
         return str(found)
-    ids = asked.ids or (asked.model,)
-    kept = next((place for one in ids if (place := _kept(one, asked)) is not None), None)
+    ids = named.ids or (named.model,)
+    cached = next((place for one in ids if (place := _cached(one, named)) is not None), None)
     if constants.HF_HUB_OFFLINE:
-        why = "HF_HUB_OFFLINE is set, so the hub is not asked"
-        answer: str | None = f"there is no such folder, and the cache of the hub does not have it; {why}"
+        why = "HF_HUB_OFFLINE is set, so the hub is not contacted"
+        reason: str | None = f"there is no such folder, and the model is not in the hub cache; {why}"
     else:
         for one in ids:
-            if (answer := _missing(one, asked)) is None:
+            if (reason := _why_missing(one, named)) is None:
                 return one
-    if kept is not None:
-        return kept
-    assert answer is not None
-    raise asked.refused(answer)
+    if cached is not None:
+        return cached
+    assert reason is not None
+    raise named.refused(reason)
 
 
-def _kept(identifier: str, asked: NamedModel) -> str | None:
+def _cached(identifier: str, named: NamedModel) -> str | None:
     """The folder of the model in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = (try_to_load_from_cache(identifier, name, cache_dir=asked.cache) for name in asked.files)
+    found = (try_to_load_from_cache(identifier, name, cache_dir=named.cache) for name in named.files)
     return next((str(Path(path).parent) for path in found if isinstance(path, str)), None)
 
 
-def _missing(identifier: str, asked: NamedModel) -> str | None:
-    """Why the hub cannot give a model; None when it can, or when it is too busy to answer, which the libraries wait for."""
+def _why_missing(identifier: str, named: NamedModel) -> str | None:
+    """Why the hub cannot provide a model; None when it can, or when it is overloaded, which the libraries wait out."""
     import httpx2
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.errors import (
@@ -121,56 +123,56 @@ def _missing(identifier: str, asked: NamedModel) -> str | None:
 
     hub, seconds = constants.ENDPOINT, constants.HF_HUB_ETAG_TIMEOUT
     try:
-        _ask(hf_hub_url(identifier, asked.files[0]), seconds)
-    except EntryNotFoundError:  # of several files, any will do: the library finds out
-        alone = len(asked.files) == 1
-        return f"{hub}/{identifier} has no {asked.files[0]}, so it is no model" if alone else None
+        _request_metadata(hf_hub_url(identifier, named.files[0]), seconds)
+    except EntryNotFoundError:  # with several possible files, any will do: the library checks
+        alone = len(named.files) == 1
+        return f"{hub}/{identifier} has no {named.files[0]}, so it is not a model" if alone else None
     except GatedRepoError:
-        return f"{hub}/{identifier} asks for consent first: give it there, then hf auth login"
+        return f"{hub}/{identifier} requires accepting its terms: accept them on that page, then run hf auth login"
     except RepositoryNotFoundError:
-        return f"there is no such folder, and {hub} has no such model, or only for those who may see it (hf auth login)"
+        return f"there is no such folder, and {hub} has no such model, or it is private (run hf auth login)"
     except HfHubHTTPError:
         return None
-    except (TimeoutError, httpx2.TimeoutException):  # given up on, or given up by the client itself
-        why = f"no answer in {seconds} s; the environment variable HF_HUB_ETAG_TIMEOUT gives it longer"
+    except (TimeoutError, httpx2.TimeoutException):  # our time-out, or the client's own
+        why = (
+            f"no response within {seconds} s; set the environment variable HF_HUB_ETAG_TIMEOUT to wait longer"
+        )
     except (httpx2.HTTPError, OSError) as error:
         why = _first_line(error)
     else:
         return None
-    return (
-        f"there is no such folder, the cache of the hub does not have it, and {hub} cannot be reached ({why})"
-    )
+    return f"there is no such folder, the model is not in the hub cache, and {hub} cannot be reached ({why})"
 
 
-def _ask(url: str, seconds: float) -> None:
-    """Ask the hub about a file.
+def _request_metadata(url: str, seconds: float) -> None:
+    """Request the metadata of a file from the hub.
 
-    In a thread that is abandoned after the time-out and a little more: the client's own time-out covers neither the
-    resolving of names nor several addresses that do not answer.
+    Runs in a thread that is abandoned shortly after the time-out: the client's own time-out covers neither name
+    resolution nor a series of addresses that do not respond.
 
     Raises:
-        TimeoutError: there was no answer in time.
-        Exception: whatever the client of the hub raises, its own time-out among it.
+        TimeoutError: there was no response in time.
+        Exception: whatever the hub client raises, including its own time-out.
     """
     import httpx2
     from huggingface_hub import get_hf_file_metadata
 
-    answer: Future[None] = Future()
+    response: Future[None] = Future()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             try:
                 get_hf_file_metadata(url, timeout=seconds)
             except httpx2.ConnectError:
                 time.sleep(_PAUSE)
                 get_hf_file_metadata(url, timeout=seconds)
-        except Exception as error:  # raised where the answer is waited for
-            answer.set_exception(error)
+        except Exception as error:  # raised again by response.result below
+            response.set_exception(error)
         else:
-            answer.set_result(None)
+            response.set_result(None)
 
-    Thread(target=ask, daemon=True).start()
-    answer.result(timeout=seconds + _GRACE)
+    Thread(target=request, daemon=True).start()
+    response.result(timeout=seconds + _GRACE)
 
 
 def _first_line(error: Exception) -> str:

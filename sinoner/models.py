@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Names of models that come inside an installed package and need no download.
+# Models that ship inside an installed package and need no download.
 BUNDLED = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 def hub_name(base: str) -> str:
-    """How a published adapter should name its base model: the hub id, never a local path."""
+    """The name of the base model in a published adapter: the hub id, never a local path."""
     if base in BUNDLED:
         return BUNDLED[base]
     return Path(base).name if Path(base).exists() else base
 
 
-def device(wanted: str, setting: str = "device") -> str:
+def device(requested: str, setting: str = "device") -> str:
     """The device to compute on: ``auto`` means the first GPU, else the CPU.
 
     Args:
-        wanted: ``auto`` or a torch device.
-        setting: names it in messages.
+        requested: ``auto`` or a torch device.
+        setting: the setting that names the device, for messages.
 
     Raises:
-        InputError: there is no such device.
+        InputError: the device does not exist or cannot be used.
     """
     import torch
 
-    if wanted != "auto":
+    if requested != "auto":
         try:
-            torch.empty(1, device=wanted).cpu()
+            torch.empty(1, device=requested).cpu()
         except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError) as error:
             raise InputError(
-                f"{setting} {wanted!r} cannot be used ({str(error).splitlines()[0]}); try auto or cpu"
+                f"{setting} {requested!r} cannot be used ({str(error).splitlines()[0]}); try auto or cpu"
             ) from None
-        return wanted
+        return requested
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def dtype(name: str, device: str) -> torch.dtype:
-    """The number type of the weights: ``auto`` means bfloat16 where the device computes in it, else float32."""
+    """The number type of the weights: ``auto`` means bfloat16 where supported, else float16 on a GPU and float32 on a CPU."""
     import torch
 
     if name != "auto":
@@ -64,47 +64,47 @@ def dtype(name: str, device: str) -> torch.dtype:
 
 
 def named_model(base: str, setting: str) -> model_files.NamedModel:
-    """A base model that is not bundled, as ``model_files`` looks for it.
+    """The description by which ``model_files`` finds a base model that is not bundled.
 
     Args:
         base: hub id or folder.
-        setting: where it is written, for messages.
+        setting: the setting that names the model, for messages.
     """
     return model_files.NamedModel(base, setting, "give a hub id, a local folder, or smollm2")
 
 
 @contextmanager
 def quiet(level: int | None = logging.ERROR) -> Iterator[None]:
-    """Keep transformers and the client of the hub from showing bars and warnings; afterwards everything is as before.
+    """Hide the progress bars and warnings of transformers and the hub client; their settings are restored afterwards.
 
-    Their settings are those of the whole process, so this is for the time that a model is loaded or computes.
+    These settings belong to the whole process, so use this only while a model is loaded or computes.
 
     Args:
-        level: what they may log: this and above; None = what they log anyway.
+        level: lowest level that they log; None = leave it as it is.
     """
     from huggingface_hub import utils
-    from transformers.utils import logging as of_transformers
+    from transformers.utils import logging as transformers_logging
 
-    hub: Any = utils  # which lists what it exports in a way that type checkers do not read
+    hub: Any = utils  # type checkers cannot read its list of exports
     loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
     before = [logger.level for logger in loggers]
-    bars, hub_bars = of_transformers.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    bars, hub_bars = transformers_logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
         warnings.filterwarnings(
             "ignore", message="Cannot (dis|en)able progress bars"
         )  # set by the environment
-        of_transformers.disable_progress_bar()  # and those of the hub with them
+        transformers_logging.disable_progress_bar()  # this also disables those of the hub
         if level is not None:
             for logger in loggers:
                 logger.setLevel(level)
         try:
             yield
         finally:
-            for logger, was in zip(loggers, before, strict=True):
-                logger.setLevel(was)
+            for logger, previous in zip(loggers, before, strict=True):
+                logger.setLevel(previous)
             if bars:
-                of_transformers.enable_progress_bar()
+                transformers_logging.enable_progress_bar()
             (hub.enable_progress_bars if hub_bars else hub.disable_progress_bars)()
 
 
@@ -123,7 +123,7 @@ def load(
         adapter: folder of a LoRA adapter to put on top.
         dtype_name: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         device_name: ``auto`` or a torch device.
-        setting: where the base model is written, for messages.
+        setting: the setting that names the base model, for messages.
 
     Raises:
         InputError: the model cannot be found or read.
@@ -136,19 +136,19 @@ def load(
     from safetensors import SafetensorError
 
     place = device(device_name)
-    asked = named_model(base, setting)
+    named = named_model(base, setting)
     if base in BUNDLED:
         with quiet():
             source = str(smollm2.folder())
     else:
-        source = model_files.located(asked)
+        source = model_files.located(named)
     try:
-        with quiet(level=None):  # that weights are missing has to be seen
+        with quiet(level=None):  # warnings of missing weights must be visible
             tokenizer = AutoTokenizer.from_pretrained(source)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype(dtype_name, place))
     except (OSError, ValueError, SafetensorError) as error:
-        raise asked.cannot_load(error) from None
-    if base not in BUNDLED:  # an adapter notes its name, and that of the cache would be wrong elsewhere
+        raise named.cannot_load(error) from None
+    if base not in BUNDLED:  # adapters record this name; a cache path would be wrong elsewhere
         model.name_or_path = model.config.name_or_path = base
     if getattr(tokenizer, "chat_template", None) is None:
         raise InputError(f"model {base!r} has no chat template; choose an instruction-tuned (chat) model")
@@ -160,17 +160,17 @@ def load(
 
 
 def adapter_base(adapter: Path) -> str:
-    """The base model that an adapter folder names.
+    """The name of the base model of an adapter folder.
 
     Raises:
-        InputError: the folder holds no adapter.
+        InputError: the folder contains no adapter.
     """
     try:
         config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         return str(config["base_model_name_or_path"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"{adapter}: holds no adapter (adapter_config.json); run sinoner finetune first"
+            f"{adapter}: contains no adapter (no adapter_config.json); run sinoner finetune first"
         ) from None
 
 

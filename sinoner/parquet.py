@@ -1,4 +1,4 @@
-"""Conversations as a Parquet table: the columns of the files of a run and of the published data set."""
+"""Conversations as a Parquet table: the columns of the run's files and of the published data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sinoner.records import Conversation
 
-ROWS = 1000  # of a row group: what is held in memory at once
+ROWS = 1000  # rows in a row group, the number kept in memory at once
 
 
 def conversation_row(conversation: Conversation) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class ConversationTable:
         """Begin a file.
 
         Args:
-            rows: conversations of a row group.
+            rows: conversations in a row group.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -57,14 +57,14 @@ class ConversationTable:
         self._waiting: list[Conversation] = []
 
     def add(self, conversation: Conversation) -> bytes:
-        """Take a conversation; returns what is ready to be written, mostly nothing."""
+        """Add a conversation; returns the bytes that are ready to be written, usually none."""
         self._waiting.append(conversation)
         if len(self._waiting) >= self._rows:
             self._group()
         return self._written.taken()
 
     def end(self) -> bytes:
-        """The rest of the file; a file without rows has its columns all the same."""
+        """The rest of the file; a file without rows still has its columns."""
         if self._waiting:
             self._group()
         self._writer.close()
@@ -76,7 +76,7 @@ class ConversationTable:
 
 
 def _table(conversations: Sequence[Conversation], schema: Any) -> Any:
-    """The rows as a ``pyarrow.Table``, column by column: no object is made for a row or a turn."""
+    """The rows as a ``pyarrow.Table``, built column by column, without an object for each row or turn."""
     import pyarrow as pa
 
     def lists(lengths: Iterable[int], values: Any) -> Any:
@@ -86,12 +86,14 @@ def _table(conversations: Sequence[Conversation], schema: Any) -> Any:
         return pa.array(list(values), pa.string())
 
     turns = [m for c in conversations for m in c.messages]
-    said = [texts(m.role for m in turns), texts(m.content for m in turns)]
+    roles_and_contents = [texts(m.role for m in turns), texts(m.content for m in turns)]
     columns = {
         "id": texts(c.id for c in conversations),
         "messages": lists(
             (len(c.messages) for c in conversations),
-            pa.StructArray.from_arrays(said, fields=list(schema.field("messages").type.value_type)),
+            pa.StructArray.from_arrays(
+                roles_and_contents, fields=list(schema.field("messages").type.value_type)
+            ),
         ),
         "passage": texts(c.passage for c in conversations),
         "types": lists(
@@ -105,21 +107,21 @@ def _table(conversations: Sequence[Conversation], schema: Any) -> Any:
 
 
 class _Written:
-    """A place to write to that hands over what was written."""
+    """A write-only file in memory; ``taken`` returns what was written since the last call."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
-        self._at = 0
+        self._size = 0
         self.closed = False
 
     def write(self, data: Any) -> int:
         piece = bytes(data)
         self._pieces.append(piece)
-        self._at += len(piece)
+        self._size += len(piece)
         return len(piece)
 
     def tell(self) -> int:
-        return self._at
+        return self._size
 
     def flush(self) -> None:
         pass

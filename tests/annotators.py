@@ -1,4 +1,4 @@
-"""Annotators by the short word that people read, so that a test names one in a few characters."""
+"""Annotators by their labels, so that tests can name them briefly."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def annotator(word: str) -> Annotator:
 
 
 def label(row: dict[str, Any]) -> str:
-    """The label of a line's annotator."""
+    """The label of the annotator of an annotation row."""
     return msgspec.convert(row["by"], Annotator).label

@@ -1,4 +1,4 @@
-"""Annotating through an endpoint inside a test: the real engine with its real ledger, in a few words."""
+"""Annotating through an endpoint inside a test, with the real engine and ledger."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CANARY = "sk-canary-8d1f0000"
 ENVIRON = {"OPENAI_API_KEY": CANARY}
 KILLS = int(
     os.environ.get("SINONER_TEST_KILLS", "30")
-)  # of a run, in the tests of its kills; 8 in ``make check``
+)  # kills per run in the tests that kill one; 8 in ``make check``
 
 
 def passage(text: str = "王明在上海。", n: int = 0, lang: str = "zh") -> Passage:
@@ -39,7 +39,7 @@ def numbered(count: int) -> list[Passage]:
 
 
 class Annotating:
-    """Settings and a ledger; each ``collect`` is a run of its own. Attributes of the last one: ``meter``, ``asking``."""
+    """Settings and a ledger; each ``collect`` is a separate run. Attributes of the last one: ``meter``, ``asking``."""
 
     def __init__(
         self, url: str, folder: Path, *, gold: Sequence[Annotation] = (), **settings: object
@@ -62,7 +62,7 @@ class Annotating:
         return Asking(self.settings, self.llm, identity(self.llm, ENVIRON), demonstrations=shown)
 
     def collect(self, passages: Iterable[Passage], retry: Sequence[str] = ()) -> Asking:
-        """Ask; returns the questions with their answer formats."""
+        """Send the questions; returns them with their answer formats."""
         with Ledger(self.path) as ledger:
             ledger.recover()
             found = clients(self.llm, ENVIRON)
@@ -73,19 +73,19 @@ class Annotating:
         return self.asking
 
     def readings(self, passages: Iterable[Passage]) -> list[Reading]:
-        """What the ledger says, without asking."""
+        """The readings from the ledger, without sending anything."""
         with Ledger(self.path) as ledger:
             asking = known_outputs(self.asked(), ledger)
             return list(read_back(passages, asking, ledger))
 
     def run(self, passages: Sequence[Passage], retry: Sequence[str] = ()) -> list[Annotation | Reject]:
-        """Ask and read back."""
+        """Send the questions and read the answers back."""
         self.collect(passages, retry)
         return [x for r in self.readings(passages) for x in (r.outcome, *r.rejects)]
 
 
 class Verifying(Annotating):
-    """Settings and a ledger, as for annotating; ``judge_all`` asks and reads back."""
+    """Settings and a ledger, as for annotating; ``judge_all`` sends and reads back."""
 
     def judging(self, model: str = "judge") -> Asking:
         return judge_of(self.settings, self.llm, model, identity(self.llm, ENVIRON))
@@ -116,23 +116,23 @@ class Verifying(Annotating):
 
 
 def held(folder: Path) -> int:
-    """Accepted answers in the ledger."""
+    """The number of accepted answers in the ledger."""
     with Ledger(folder / "ledger.sqlite") as ledger:
         return ledger.usage()[0]
 
 
 def attempts(ledger: Ledger) -> int:
-    """How many attempts were ever made."""
+    """The number of attempts in the ledger."""
     return int(ledger.connection.execute("SELECT COUNT(*) FROM attempts").fetchone()[0])
 
 
 def files(folder: Path) -> bytes:
-    """All bytes of the ledger, its journal included."""
+    """All bytes of the ledger, including its journal."""
     return b"".join(p.read_bytes() for p in sorted(folder.glob("ledger.sqlite*")))
 
 
 def command(server: FaultServer, source: Path, run: Path, *more: object) -> subprocess.Popen[str]:
-    """Annotate from the command line, in a process of its own, with the paper's prompt."""
+    """Annotate from the command line, in a separate process, with the paper's prompt."""
     words = [
         "annotate",
         source,
@@ -155,7 +155,7 @@ def command(server: FaultServer, source: Path, run: Path, *more: object) -> subp
 
 
 def end(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str]:
-    """Exit code and complaints of a process, which is given so long."""
+    """Exit code and stderr of a process, which is killed after ``seconds``."""
     try:
         _, complaints = process.communicate(timeout=seconds)
     finally:

@@ -1,11 +1,11 @@
-"""A small OpenAI-compatible chat server on the loopback that answers as its script says, for the real client.
+"""A small OpenAI-compatible chat server on the loopback that answers by a script, for the real client.
 
-It shares its HTTP side and the shape of its answers with the fault server, which answers by rule and in a process
-of its own; this one runs in a thread of the test, which reads its requests and changes its script on the way.
+It shares its HTTP side and its answer format with the fault server, which answers by rule in a separate process. This
+one runs in a thread of the test, which can read its requests and change its script at any time.
 
 The script maps a text that the question must contain (usually the passage) to a reply, or to several replies
-that are given one after the other, the last one for ever. The longest text that fits wins; a question that fits
-none gets ``default``. Every chat request is kept in ``requests``.
+that are sent one after the other, the last one repeatedly. The longest matching text wins; a question without
+a match gets ``default``. Every chat request is kept in ``requests``.
 
     script = {"王明在上海。": answer('[{"王明": "人名"}]'), "李红": [server_error(), answer("[]")]}
     with ChatServer(script) as server:
@@ -33,7 +33,7 @@ from fault_server import client_environment, opened
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer: status, body (``{key}`` in it becomes the key the client sent), headers, and how slowly."""
+    """One answer: status, body (``{key}`` in it is replaced by the key that the client sent), headers and delays."""
 
     body: str
     status: int = 200
@@ -44,7 +44,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Asked:
-    """One chat request as it came in."""
+    """One chat request as it was received."""
 
     body: dict[str, Any]
     headers: Mapping[str, str]
@@ -78,7 +78,7 @@ def filtered(content: str = "") -> Reply:
 
 
 def error(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
-    """An error answer in the usual JSON shape; header names are written with ``_`` for ``-``."""
+    """An error response in the usual JSON format; header names are written with ``_`` for ``-``."""
     body = fault_answers.error(status, message, code).body.decode()
     return Reply(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
@@ -89,7 +89,7 @@ def wrong_key(*, echo: bool = False) -> Reply:
 
 
 def no_balance(status: int = 402) -> Reply:
-    """The account is empty, said in Chinese, by default with status 402."""
+    """The account is empty, with a Chinese message, by default with status 402."""
     return error(status, "账户余额不足，请充值后重试")
 
 
@@ -104,7 +104,7 @@ def rate_limited(after: str = "0.1") -> Reply:
 
 
 def server_error(status: int = 500) -> Reply:
-    """A passing trouble of the server."""
+    """A temporary failure of the server."""
     return error(status, "Internal error")
 
 
@@ -119,17 +119,17 @@ def sensitive() -> Reply:
 
 
 def not_json() -> Reply:
-    """200, but the body is a page of some gateway."""
+    """200, but the body is the HTML page of a gateway."""
     return Reply("<html>gateway</html>", headers={"Content-Type": "text/html"})
 
 
 def hang(seconds: float = 60.0) -> Reply:
-    """Says nothing for that long; the server's end cuts it short."""
+    """Sends nothing for that long, unless the server ends earlier."""
     return replace(answer("[]"), wait=seconds)
 
 
 def dripping(seconds: float = 0.1) -> Reply:
-    """Sends one byte every so many seconds and never comes to an end."""
+    """Sends one byte every ``seconds`` seconds and never ends."""
     return replace(answer("[]"), drip=seconds)
 
 
@@ -138,8 +138,8 @@ class ChatServer:
 
     Attributes:
         url: base URL for the client.
-        requests: the chat requests so far, in the order they came.
-        peak: the most requests that were in flight at once.
+        requests: the chat requests so far, in order of arrival.
+        peak: the maximum number of requests in flight.
     """
 
     url: str
@@ -164,11 +164,11 @@ class ChatServer:
         self._thread.join(10)
 
     def env(self) -> dict[str, str]:
-        """The environment a client needs: some key, and no proxy on the way."""
+        """The environment a client needs: a key, and no proxy."""
         return client_environment()
 
     def asked(self, text: str) -> int:
-        """How many requests had this text in their question."""
+        """The number of requests with this text in their question."""
         return sum(text in request.question for request in list(self.requests))
 
     async def _serve(self) -> None:
@@ -192,7 +192,7 @@ class ChatServer:
             self._running -= 1
 
     def _begin(self, request: Asked) -> Reply:
-        """Note a request and choose its reply."""
+        """Record a request and choose its reply."""
         self.requests.append(request)
         self._running += 1
         self.peak = max(self.peak, self._running)

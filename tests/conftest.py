@@ -1,4 +1,4 @@
-"""What all tests share: no network, no deadlines, and tiny random models."""
+"""Setup of all tests: no network, no deadlines, and tiny random models."""
 
 import importlib.util
 import os
@@ -11,21 +11,21 @@ import pytest
 import tiny_model
 from hypothesis import settings
 
-# Read by libraries when they are imported, which is later. Each worker has caches of its own, and none sees a user's token.
+# Libraries read these when they are imported later. Each worker has its own caches, and none can read a user's token.
 _HOME = tempfile.TemporaryDirectory(prefix="sinoner-hf-")
 os.environ["HF_HOME"] = _HOME.name
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# ``make check`` draws few examples and always the same, ``make test`` many and others each time.
+# ``make check`` draws few examples, always the same; ``make test`` draws many, different each time.
 settings.register_profile("check", deadline=None, max_examples=25, derandomize=True)
 settings.register_profile("full", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full"))
 
 NO_MODELS = Path(__file__).parent / "no_models"
 MODEL_FIXTURES = {"tiny_llama", "tiny_bert", "one_thread", "adapter", "e5", "nano", "loaded_once"}
-# Files that import a model library, or make something with one, at their top.
+# Files that import or use a model library at module level.
 MODEL_FILES = {
     "test_bundled_e5mini.py",
     "test_bundled_smollm2.py",
@@ -38,15 +38,15 @@ MODEL_FILES = {
 
 
 def without_models(config: pytest.Config) -> bool:
-    """Whether this is a run that leaves the tests with models out, as ``make check`` does."""
+    """Whether this run excludes the tests with models, as ``make check`` does."""
     return "not model" in config.option.markexpr
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hear Ctrl-C, as do the processes that tests start; without models, refuse to load one unmarked."""
+    """Handle Ctrl-C, also in processes started by tests; without models, refuse imports of model libraries."""
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # inherited by what a shell starts in the background
+    ):  # inherited when a shell starts the tests in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if without_models(config):
         paths = [str(NO_MODELS), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -56,12 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Without models, do not import the files that cannot be imported then."""
+    """Without models, ignore the files that cannot be imported without them."""
     return True if without_models(config) and collection_path.name in MODEL_FILES else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of these files, and those with a fixture that makes a model."""
+    """Mark the tests of these files, and those with a fixture that creates a model."""
     for item in items:
         if item.path.name in MODEL_FILES or MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.model)
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _loopback_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests of publish talk to a Hub of their own, in this process and in others."""
+    """Let the tests of publish connect to their loopback Hub, in this and in other processes."""
     if request.path.parent.name == "publish":
         from huggingface_hub import constants
 
@@ -79,13 +79,13 @@ def _loopback_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So small that a few records are worth several processes."""
+    """Make shards so small that a few records occupy several processes."""
     monkeypatch.setattr("sinoner.engine.SHARD", 4)
 
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Tiny tensors are not worth the threads, least of all on a busy machine."""
+    """Use one thread: more threads slow tiny tensors down, especially on a busy machine."""
     import torch
 
     before = torch.get_num_threads()
@@ -96,11 +96,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random chat model; to be read, not changed."""
+    """Folder of a random chat model; read-only."""
     return tiny_model.save_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
 
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random encoder; to be read, not changed."""
+    """Folder of a random encoder; read-only."""
     return tiny_model.save_bert(tmp_path_factory.mktemp("models") / "tiny-bert")

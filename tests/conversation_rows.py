@@ -1,4 +1,4 @@
-"""What the files of conversations say, as plain objects: the definition that their bytes are compared with."""
+"""The rows of conversation files as plain objects, with which the bytes of the files are compared."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the fault server answers: its options, the content of healthy answers, and every fault as a reply."""
+"""The answers of the fault server: its options, the content of correct answers, and every fault as a reply."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ MARK = re.compile(r"⟦(\w+)(?:\*(\d+))?⟧")
 MENTION = re.compile(r"王明|上海|第\d+街|Marie Curie|Warsaw")
 TYPES = {"王明": "人名", "上海": "地点", "Marie Curie": "person", "Warsaw": "city"}
 NORMAL = statistics.NormalDist()
-# A question of the judge goes on after the passage with numbered lines: mention and type, in quotes.
+# In a question to the judge, numbered lines follow the passage: mention and type, in quotes.
 ENTITIES = re.compile("\n(?:实体：|Entities:)\n")
 ENTITY = re.compile(r'^(\d+)\. ("(?:[^"\\]|\\.)*") → ("(?:[^"\\]|\\.)*")$', re.MULTILINE)
-WRONG_TYPES = ("街道",)  # what the judge finds wrong, and what it would call otherwise
+WRONG_TYPES = ("街道",)  # types that the judge rejects, and those it replaces
 BETTER_TYPES = {"地点": "城市", "地名": "城市"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the server does; every one of them can be changed while it runs, except ``life``."""
+    """The options of the server; all but ``life`` can be changed while it runs."""
 
     seed: int = 0
-    life: float = 1800.0  # seconds until the process ends in any case
+    life: float = 1800.0  # seconds until the process ends
     models: tuple[str, ...] = ("m",)
-    median: float = 0.0  # seconds to an answer, lognormal
+    median: float = 0.0  # median latency in seconds, lognormal
     sigma: float = 0.5
-    cap: int = 0  # requests in flight; 0: any number
-    rpm: int = 0  # requests in ``minute`` seconds; 0: any number
+    cap: int = 0  # maximum requests in flight; 0: no limit
+    rpm: int = 0  # maximum requests in ``minute`` seconds; 0: no limit
     tpm: int = 0
     minute: float = 60.0
     retry_after: str = "1"  # with every rate limit; "": no such header
     faults: Mapping[str, float] = field(default_factory=dict)  # name -> probability
-    fault_attempts: int = 1  # random faults strike that many first attempts; 0: any attempt
+    fault_attempts: int = 1  # number of first attempts with random faults; 0: any attempt
     length_limit: int = 1024
     formats: tuple[str, ...] = ("json_schema", "json_object", "text")
     ignore_formats: bool = False
     dead: bool = False  # connections of /v1 are reset
-    down_until: float = 0.0  # the same until time.time() gets there
+    down_until: float = 0.0  # the same until this time.time()
     record: bool = False
     batch_delay: float = 0.2  # seconds until a batch is complete
-    batch_fraction: float = 1.0  # share of the lines that are done before the batch expires
-    batch_bad: int = -1  # so many first batches expire; -1: all
+    batch_fraction: float = 1.0  # share of the lines completed before the batch expires
+    batch_bad: int = -1  # number of first batches that expire; -1: all
     batch_max_requests: int = 0
     batch_no_metadata: bool = False
-    batch_duplicate: bool = False  # every third line comes twice
-    drop_after_create: bool = False  # once: the batch is made, the answer is lost
+    batch_duplicate: bool = False  # every third line is returned twice
+    drop_after_create: bool = False  # once: the batch is created, but the response is lost
     drop_after_upload: bool = False
-    no_usage: bool = False  # answers do not say what they cost
-    embeds_floats: bool = False  # encoding_format is not known: vectors come as lists of numbers
-    embeds_most: int = 0  # texts that one request for vectors may have; 0: any number
+    no_usage: bool = False  # answers have no usage
+    embeds_floats: bool = False  # encoding_format is ignored: vectors are lists of numbers
+    embeds_most: int = 0  # maximum texts in a request for vectors; 0: no limit
 
     def __post_init__(self) -> None:
         if unknown := set(self.faults) - FAULTS - VECTOR_FAULTS:
@@ -81,7 +81,7 @@ class Reply:
 
 
 def error(status: int, message: str, code: str | None = None, kind: str | None = None, **more: Any) -> Reply:
-    """An error answer in OpenAI's shape."""
+    """An error response in the format of OpenAI."""
     return Reply(status, _json({"error": {"message": message, "type": kind or code, "code": code, **more}}))
 
 
@@ -93,7 +93,7 @@ def completion(
     number: int = 1,
     created: int = 1,
 ) -> dict[str, Any]:
-    """A chat completion in OpenAI's shape. ``usage``: prompt and completion tokens."""
+    """A chat completion in the format of OpenAI. ``usage``: prompt and completion tokens."""
     message = {"role": "assistant", "content": content}
     return {
         "id": f"chatcmpl-{number}",
@@ -110,7 +110,7 @@ def _json(tree: object) -> bytes:
 
 
 PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
-ERRORS: dict[str, tuple[Reply, ...]] = {  # of several, the passage decides
+ERRORS: dict[str, tuple[Reply, ...]] = {  # one of several is chosen by the passage
     "http_500": (error(500, "The server had an error while processing your request.", None, "server_error"),),
     "http_502": (Reply(502, PAGE.format("502 Bad Gateway").encode(), "text/html"),),
     "http_504": (Reply(504, PAGE.format("504 Gateway Time-out").encode(), "text/html"),),
@@ -148,36 +148,36 @@ CONTENTS = {  # fault -> content and finish_reason
     "whitespace": ("\n" * 2000, "length"),
     "empty": ("", "stop"),
 }
-BROKEN = {"reset_midway", "drip", "truncated_json"}  # a healthy answer that does not arrive whole
-LINE_FAULTS = {*BROKEN, "hang", "reset", "wrong_type", "slow"}  # of a connection, so not in batches
+BROKEN = {"reset_midway", "drip", "truncated_json"}  # a correct answer that arrives incomplete
+LINE_FAULTS = {*BROKEN, "hang", "reset", "wrong_type", "slow"}  # connection faults, so not in batches
 FAULTS = {*ERRORS, *CONTENTS, *LINE_FAULTS, "length", "think", "fenced", "echo_key"}
-# Of requests for vectors only; ``vectors_shuffled`` and ``vectors_unnumbered`` can still be read.
+# For requests for vectors only; ``vectors_shuffled`` and ``vectors_unnumbered`` can still be read.
 VECTOR_FAULTS = {
     "vectors_missing", "vectors_twice", "vectors_nan", "vectors_zero", "vectors_ragged", "vectors_longer",
     "vectors_shuffled", "vectors_unnumbered",
 }  # fmt: skip
-AT_ONCE = {"rate_limit", "rate_limit_zh", "quota_en", "quota_zh", "auth", "hang"}  # without the latency
+AT_ONCE = {"rate_limit", "rate_limit_zh", "quota_en", "quota_zh", "auth", "hang"}  # sent without latency
 
 
 def answer_for(passage: str) -> list[tuple[str, str]]:
-    """The right answer for a passage: mentions and types in the order of the text, each once."""
+    """The correct answer for a passage: mentions and types in the order of the text, each once."""
     return [(m, TYPES.get(m, "街道")) for m in dict.fromkeys(MENTION.findall(passage))]
 
 
 def verdicts_for(lines: str) -> list[dict[str, object]]:
-    """What the judge says about numbered entities: yes, unless their type is one of the two lists."""
-    said: list[dict[str, object]] = []
+    """The judge's verdicts on numbered entities: correct, unless their type is in one of the two lists."""
+    verdicts: list[dict[str, object]] = []
     for number, _, quoted in ENTITY.findall(lines):
         kind = json.loads(quoted)
         better = BETTER_TYPES.get(kind, "")
         word = "no" if kind in WRONG_TYPES else "retype" if better else "yes"
-        said.append({"n": int(number), "verdict": word, "type": better})
-    return said
+        verdicts.append({"n": int(number), "verdict": word, "type": better})
+    return verdicts
 
 
 @lru_cache(100_000)
 def content_for(passage: str, form: str) -> str:
-    """``answer_for`` as the response format wants it; for a question of the judge, ``verdicts_for``."""
+    """``answer_for`` in the response format; for a question to the judge, ``verdicts_for``."""
     if len(asked := ENTITIES.split(passage)) > 1:
         return json.dumps({"verdicts": verdicts_for(asked[-1])}, ensure_ascii=False)
     pairs = answer_for(passage)
@@ -188,19 +188,19 @@ def content_for(passage: str, form: str) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a chat request asks for."""
+    """The contents of a request that the server uses."""
 
     passage: str
-    again: bool  # the client shows an earlier answer and asks again
+    again: bool  # the client repeats the question with an earlier answer
     characters: int
     limit: float  # max_tokens
     form: str
     model: str
-    texts: tuple[str, ...] = ()  # whose vectors are wanted
+    texts: tuple[str, ...] = ()  # for a request for vectors
 
     @classmethod
     def for_vectors(cls, body: dict[str, Any]) -> Asked:
-        """Read the body of a request for vectors; its texts joined are its passage."""
+        """Read the body of a request for vectors; the joined texts are its passage."""
         texts = tuple(body["input"])
         joined = "\n".join(texts)
         return cls(
@@ -224,12 +224,12 @@ class Asked:
 
 
 def vector_for(text: str) -> list[float]:
-    """The right vector for a text: eight numbers between -1 and 1 that float32 holds exactly."""
+    """The correct vector for a text: eight numbers between -1 and 1 that are exact in float32."""
     return [(byte - 127.5) / 128 for byte in hashlib.blake2b(text.encode(), digest_size=8).digest()]
 
 
 def vectors_for(texts: tuple[str, ...], form: str, fault: str | None) -> list[dict[str, Any]]:
-    """The items of an answer with vectors."""
+    """The items of a response with vectors."""
     vectors = [vector_for(text) for text in texts]
     places: list[int | None] = list(range(len(texts)))
     if fault == "vectors_nan":
@@ -258,7 +258,7 @@ def vectors_for(texts: tuple[str, ...], form: str, fault: str | None) -> list[di
 
 
 def clock(seconds: float) -> str:
-    """A time as OpenAI writes it: 20ms, 7.25s, 1m0s."""
+    """A time in the format of OpenAI: 20ms, 7.25s, 1m0s."""
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
     minutes, rest = divmod(math.ceil(seconds * 1000), 60_000)
@@ -266,7 +266,7 @@ def clock(seconds: float) -> str:
 
 
 class Window:
-    """How much came in during the last so many seconds."""
+    """The amount received within a sliding window of seconds."""
 
     def __init__(self) -> None:
         self.entries: deque[tuple[float, int]] = deque()

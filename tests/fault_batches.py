@@ -1,8 +1,8 @@
-"""Files and batches of the fault server, in OpenAI's shape and in memory.
+"""Files and batches of the fault server, in the format of OpenAI and in memory.
 
-A batch moves with the clock: validating, in_progress, finalizing and, after ``batch_delay`` seconds, completed.
-Its lines are answered when somebody looks after that time. Faults of the connection do not concern a batch; error
-answers go to the error file, all others to the output file, shuffled.
+The status of a batch follows the clock: validating, in_progress, finalizing and, after ``batch_delay`` seconds, completed.
+Its lines are answered at the first request after that time. Connection faults do not apply to batches; error
+responses are written to the error file, all others to the output file, shuffled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class File:
 
 @dataclass
 class Batch:
-    """A batch, its object and what it has still to do."""
+    """A batch, its object and its remaining lines."""
 
     tree: dict[str, Any]
     auth: str
@@ -40,7 +40,7 @@ class Batch:
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def move(self, status: str) -> None:
-        """Take on a status."""
+        """Set the status."""
         if self.tree["status"] != status:
             self.tree["status"] = status
             self.tree[f"{status}_at"] = int(time.time())
@@ -55,12 +55,12 @@ class Batches:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all files and batches."""
+        """Delete all files and batches."""
         self.files: dict[str, File] = {}
         self.batches: dict[str, Batch] = {}
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Put the paths below /v1 in their place."""
+        """Add the routes below /v1."""
         router.add_post("/v1/files", self.upload)
         router.add_get("/v1/files", self.list_files)
         router.add_get("/v1/files/{id}", self.show_file)
@@ -72,7 +72,7 @@ class Batches:
         router.add_post("/v1/batches/{id}/cancel", self.cancel)
 
     def advance(self) -> None:
-        """Bring every batch to where it is now."""
+        """Update every batch to the current time."""
         for batch in self.batches.values():
             self._advance(batch)
 
@@ -119,7 +119,7 @@ class Batches:
         return self.files.setdefault(tree["id"], File(tree, data))
 
     def _answer(self, request: web.Request, tree: dict[str, Any], drop: str) -> web.StreamResponse:
-        """Answer with an object that has been made, or lose the answer once if the option ``drop`` says so."""
+        """Respond with a created object, or drop the response once if the option ``drop`` is set."""
         if getattr(self.server.options, drop):
             self.server.change(**{drop: False})
             self.server.by_fault[drop] += 1
@@ -160,7 +160,7 @@ class Batches:
         return self._answer(request, tree, "drop_after_create")
 
     def _read(self, data: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The requests in an input file, and what is wrong with it."""
+        """The requests in an input file, and its errors."""
         lines: list[dict[str, Any]] = []
         errors: list[dict[str, Any]] = []
         seen: set[str] = set()
@@ -227,11 +227,11 @@ class Batches:
         return web.json_response(batch.tree)
 
     def _advance(self, batch: Batch) -> None:
-        """Move a batch to the status of this moment; finish it when its time has come."""
+        """Set the current status of a batch; finish it when it is due."""
         tree, o = batch.tree, self.server.options
         if tree["status"] in ENDED:
             return
-        if tree["status"] == "cancelling":  # half of what it had begun is done
+        if tree["status"] == "cancelling":  # half of its lines are completed
             share = 0.5 if tree["in_progress_at"] else 0.0
             self._finish(batch, share, "cancelled", "batch_cancelled", "This request was cancelled.")
             return
@@ -290,6 +290,6 @@ class Batches:
 
 
 def refuse(status: int, message: str) -> web.Response:
-    """An error answer in OpenAI's shape."""
+    """An error response in the format of OpenAI."""
     tree = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     return web.json_response({"error": tree}, status=status)

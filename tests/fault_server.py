@@ -1,15 +1,15 @@
-"""An OpenAI-compatible server on the loopback, in a process of its own, that fails in every way on request.
+"""An OpenAI-compatible server on the loopback, in a process of its own, that produces any fault on request.
 
-It gives each passage the answer of ``answer_for``. Which attempts at a passage fail, how, and how long an answer
-takes follow from the seed, the passage and the number of earlier attempts at it; attempts that were turned away
-by a limit (``cap``, ``rpm``, ``tpm``) do not count. A passage may name its own fault: ``⟦hang⟧`` always,
-``⟦http_500*2⟧`` at the first two attempts; several marks take effect one after the other.
+Each passage gets the answer of ``answer_for``. Which attempts at a passage fail, how, and the latency of each answer
+depend on the seed, the passage and the number of earlier attempts at it; attempts refused because of a limit
+(``cap``, ``rpm``, ``tpm``) do not count. A passage may name its own fault: ``⟦hang⟧`` always,
+``⟦http_500*2⟧`` for the first two attempts; several marks take effect one after the other.
 
     with FaultServer(median=0.2, faults={"http_500": 0.05}) as server:
         subprocess.run(["sinoner", "annotate", …, "--base-url", server.url], env={**os.environ, **server.env()})
         assert server.stats()["repeated"] == 0
 
-The same from a shell: ``python tests/fault_server.py --port 8000 '{"cap": 16}'``; it ends when its stdin does.
+From a shell: ``python tests/fault_server.py --port 8000 '{"cap": 16}'``; it ends when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from fault_batches import Batches
 
 
 class Server:
-    """State of the process and its handlers."""
+    """The state of the server and its handlers."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -69,7 +69,7 @@ class Server:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what happened so far; the options stay."""
+        """Clear the recorded events; the options are kept."""
         self.counts: Counter[str] = Counter()
         self.by_status: Counter[str] = Counter()
         self.by_fault: Counter[str] = Counter()
@@ -100,7 +100,7 @@ class Server:
 
     @web.middleware
     async def gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Let nothing into /v1 while the server is down; count what is in flight at the chat."""
+        """Reset connections to /v1 while the server is down; count the chat requests in flight."""
         if not request.path.startswith("/v1"):
             return await handler(request)
         self.auth[request.headers.get("Authorization", "")] = None
@@ -126,7 +126,7 @@ class Server:
         return await self.answer(request, Asked.of)
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
-        """Answer texts with their vectors."""
+        """Respond with the vectors of texts."""
         return await self.answer(request, Asked.for_vectors)
 
     async def answer(
@@ -168,7 +168,7 @@ class Server:
         return await self.deliver(request, reply, fault)
 
     def refuse_form(self, asked: Asked) -> Reply | None:
-        """The error answer to a response format that the server does not know, to too many texts or another model."""
+        """The error response to an unsupported response format, too many texts or an unknown model."""
         if asked.texts:
             if asked.model not in self.options.models:
                 return error(404, f"The model {asked.model} does not exist.", "model_not_found")
@@ -188,7 +188,7 @@ class Server:
         return reply
 
     def strike(self, asked: Asked, *, batch: bool = False) -> tuple[int, str | None]:
-        """Count an attempt at a passage; its number, from 0, and its fault if it has one."""
+        """Count an attempt at a passage; returns its number, from 0, and its fault if any."""
         o, attempt = self.options, self.attempts[asked.passage]
         known = VECTOR_FAULTS | FAULTS if asked.texts else FAULTS
         self.attempts[asked.passage] += 1
@@ -212,12 +212,12 @@ class Server:
         return attempt, fault
 
     def draw(self, passage: str, attempt: int, what: str) -> float:
-        """A number above 0 and below 1 that is always the same for the same arguments and seed."""
+        """A number between 0 and 1 (exclusive) that depends only on the arguments and the seed."""
         text = f"{self.options.seed}|{attempt}|{what}|{passage}"
         return (int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest()) + 0.5) / 2**48
 
     def error(self, fault: str, passage: str, auth: str = "") -> Reply:
-        """The error answer of a fault; ``{key}`` in it becomes the key that was sent."""
+        """The error response of a fault; ``{key}`` in it is replaced by the key that was sent."""
         kinds = ERRORS[fault]
         reply = kinds[int(self.draw(passage, 0, "kind") * len(kinds))]
         headers = {"Retry-After": self.options.retry_after} if fault.startswith("rate_limit") else {}
@@ -250,7 +250,7 @@ class Server:
         return Reply(200, _json(tree), usage=usage, healthy=healthy)
 
     def vectors(self, asked: Asked, fault: str | None) -> Reply:
-        """The answer to a request for vectors."""
+        """The response to a request for vectors."""
         form = "float" if self.options.embeds_floats else asked.form
         tree = {
             "object": "list",
@@ -263,7 +263,7 @@ class Server:
         return Reply(200, _json(tree), usage=(asked.characters, 0), healthy=healthy)
 
     def count(self, reply: Reply, passage: str) -> None:
-        """Note an answer that has been produced."""
+        """Record a produced answer."""
         if reply.usage:
             self.counts["paid"] += 1
             self.counts["prompt_tokens"] += reply.usage[0]
@@ -273,7 +273,7 @@ class Server:
             self.answered[passage] += 1
 
     def send(self, reply: Reply) -> web.Response:
-        """A whole answer with the headers of the rate limits."""
+        """A complete response with the headers of the rate limits."""
         headers = {"Content-Type": reply.kind, **reply.headers, **self.limits()}
         self.by_status[str(reply.status)] += 1
         self.last = time.time()
@@ -289,7 +289,7 @@ class Server:
         return headers
 
     async def deliver(self, request: web.Request, reply: Reply, fault: str | None) -> web.StreamResponse:
-        """Send an answer, whole or in the broken way of the fault."""
+        """Send a response, complete or broken by the fault."""
         if fault not in BROKEN:
             return self.send(reply)
         half = reply.body[: len(reply.body) // 2]
@@ -301,7 +301,7 @@ class Server:
         await response.prepare(request)
         if fault == "reset_midway":
             await response.write(half)
-            await asyncio.sleep(0.02)  # what was written is on its way before the reset
+            await asyncio.sleep(0.02)  # so that the written bytes are sent before the reset
             return abort(request, response)
         for at in range(10**6):
             await response.write(reply.body[at : at + 1] or b" ")
@@ -326,7 +326,7 @@ class Server:
             "peak": self.peak,
             "passages": len(self.answered),
             "repeated": self.counts["ok"] - len(self.answered),
-            "embedded": self.embedded.total(),  # texts whose vectors were answered, and those answered again
+            "embedded": self.embedded.total(),  # texts whose vectors were returned, and those returned again
             "embedded_again": self.embedded.total() - len(self.embedded),
             "first": self.first,
             "last": self.last,
@@ -353,7 +353,7 @@ class Server:
 
 
 def abort(request: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:
-    """Reset the connection; the response is for aiohttp alone."""
+    """Reset the connection; the returned response only satisfies aiohttp."""
     if request.transport is not None:
         # Without lingering, close() sends RST and not FIN.
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(_descriptor(request))) as copy:
@@ -367,7 +367,7 @@ def _descriptor(request: web.Request) -> int:
 
 
 async def opened(app: web.Application, port: int = 0) -> tuple[web.AppRunner, str]:
-    """Listen on the loopback; what runs the application, and the base URL for clients."""
+    """Listen on the loopback; returns the runner and the base URL for clients."""
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=4096).start()
@@ -375,12 +375,12 @@ async def opened(app: web.Application, port: int = 0) -> tuple[web.AppRunner, st
 
 
 def client_environment() -> dict[str, str]:
-    """The environment a client needs: some key, and no proxy on the way."""
+    """The environment a client needs: a key, and no proxy."""
     return {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 async def serve(options: Options, port: int) -> None:
-    """Serve until stdin ends or the life is over."""
+    """Serve until stdin is closed or ``life`` has passed."""
     runner, url = await opened(Server(options).app(), port)
     print(url, flush=True)
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -411,7 +411,7 @@ def main() -> None:
 
 
 class FaultServer:
-    """The server in a process of its own between ``__enter__`` and ``__exit__``; ``url`` is its base URL."""
+    """The server in a separate process between ``__enter__`` and ``__exit__``; ``url`` is its base URL."""
 
     def __init__(self, *, port: int = 0, **options: Any) -> None:
         self.options = dataclasses.asdict(Options(**options))
@@ -436,15 +436,15 @@ class FaultServer:
         self.process.stdout.close()
 
     def env(self) -> dict[str, str]:
-        """The environment a client needs: some key, and no proxy on the way."""
+        """The environment a client needs: a key, and no proxy."""
         return client_environment()
 
     def stats(self) -> dict[str, Any]:
-        """What happened since the start or the last ``reset``."""
+        """The statistics since the start or the last ``reset``."""
         return self._control("GET", "/stats")
 
     def requests(self) -> list[dict[str, Any]]:
-        """The bodies of the chat requests, if ``record`` is set."""
+        """The bodies of the chat requests; needs ``record``."""
         return self._control("GET", "/requests")
 
     def configure(self, **options: Any) -> None:
@@ -452,7 +452,7 @@ class FaultServer:
         self._control("POST", "/configure", options)
 
     def fresh(self, **options: Any) -> FaultServer:
-        """Forget everything and go back to the defaults, but for these options."""
+        """Clear everything and restore the default options, except these."""
         self.reset()
         defaults = dataclasses.asdict(Options())
         del defaults["life"]
@@ -460,7 +460,7 @@ class FaultServer:
         return self
 
     def reset(self) -> None:
-        """Forget what happened, files and batches as well; the options stay."""
+        """Clear the recorded events, files and batches; the options are kept."""
         self._control("POST", "/reset")
 
     def _control(self, method: str, path: str, tree: object = None) -> Any:

@@ -1,9 +1,9 @@
-"""A small stand-in of the Hugging Face Hub on the loopback, for the real clients.
+"""A small stand-in for the Hugging Face Hub on the loopback, for the real clients.
 
 It keeps repositories in memory: create, validate-yaml, preupload, LFS batch and PUT, commit, tree, info and
-resolve, as far as ``huggingface_hub`` and ``datasets`` use them with HF_HUB_DISABLE_XET=1. Every request but the
-LFS PUT (a signed address on the real Hub) needs the bearer token. Paths it does not know are kept in ``unknown``;
-with ``storage_refuses`` set, the LFS PUT answers 403.
+resolve, as far as ``huggingface_hub`` and ``datasets`` use them with HF_HUB_DISABLE_XET=1. Every request except
+the LFS PUT (a signed address on the real Hub) needs the bearer token. Unknown paths are recorded in ``unknown``;
+with ``storage_refuses`` set, the LFS PUT returns 403.
 
     with HubServer() as hub:
         subprocess.run([...], env={**os.environ, **hub.env(home)})
@@ -82,7 +82,7 @@ class HubServer:
         self._socket.close()
 
     def env(self, home: Path) -> dict[str, str]:
-        """The environment in which the real clients talk to the stand-in and leave the user's own files alone."""
+        """The environment in which the real clients use the stand-in and do not touch the user's files."""
         return {
             "HF_ENDPOINT": self.url,
             "HF_TOKEN": self.token,
@@ -140,7 +140,7 @@ def _app(hub: HubServer) -> FastAPI:
             not request.url.path.startswith("/lfs/")
             and request.headers.get("authorization") != f"Bearer {hub.token}"
         ):
-            # A careless server that repeats the token: no client may show it.
+            # A careless server repeats the token; no client may print it.
             return _error(401, f"Invalid credentials: {request.headers.get('authorization')}")
         response: Response = await call_next(request)
         return response

@@ -1,4 +1,4 @@
-"""What the examples of the documentation need: a folder, an endpoint on the loopback, and a model in ``runs/news``."""
+"""The environment of the documentation's examples: a folder, a loopback endpoint, and a model in ``runs/news``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer, answer
 
-# The address that examples name; it becomes that of the loopback server.
+# The address in the examples; it is replaced by that of the loopback server.
 ENDPOINT = "http://localhost:8000/v1"
 ANSWER = '{"entities": [{"mention": "张伟", "type": "人名"}, {"mention": "北京大学", "type": "组织机构"}]}'
 
 
 @contextmanager
 def endpoint(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[ChatServer]:
-    """Work in this folder, with an endpoint that names a person and a university."""
+    """Change to this folder and run an endpoint that finds a person and a university."""
     monkeypatch.chdir(folder)
     with ChatServer(default=answer(ANSWER)) as server:
         for name, value in server.env().items():

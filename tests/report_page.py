@@ -1,4 +1,4 @@
-"""A report page read as a browser reads it, and a report with one word in every place that data can reach."""
+"""A report page parsed like in a browser, and a report with one word in every place that is filled from data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sinoner.report import data as shown
 
 VOID = {"meta", "br", "input"}
 SCRIPT = resources.files("sinoner.report").joinpath("page.js").read_text(encoding="utf-8").strip()
-# Texts that would do harm if they became markup or script; each calls evil() in its own way.
+# Texts that would be harmful as markup or script; each calls evil() in a different way.
 HOSTILE = (
     "<script>evil()</script>",
     "</script><script>evil()</script>",
@@ -73,7 +73,7 @@ class Page(HTMLParser):
         ]
 
     def directly(self, tag: str, parent: tuple[str, str]) -> list[str]:
-        """The texts that stand in a ``tag`` somewhere below ``parent``, a (tag, class) pair."""
+        """The texts in a ``tag`` anywhere below ``parent``, a (tag, class) pair."""
         return [t for path, t in self.texts if path and path[-1][0] == tag and parent in path]
 
 
@@ -93,7 +93,7 @@ def score(model: str, examples: bool, f1: float, benchmark: str = "gold", **more
 
 
 def full(word: str = "plain") -> shown.ReportData:
-    """A report with ``word`` in every place that data can reach."""
+    """A report with ``word`` in every place that is filled from data."""
     passage = Passage(id=word, text=f"前{word}后", source=word, lang="zh")
     entity = Entity(surface=word, type=word, starts=(1,))
     outer = Entity(surface=f"前{word}", type=f"{word}2", original_type=word, starts=(0,))

@@ -1,4 +1,4 @@
-"""A run on a few sentences, for tests of stages and of their sequence."""
+"""A run on a few sentences, for tests of the stages and their sequence."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -46,10 +46,10 @@ def named(*names: str) -> tuple[Stage, ...]:
 
 
 def split(run: Run) -> Parts:
-    """The parts of a run, decided in silence."""
+    """The parts of a run, computed without output."""
     perform(replace(run, screen=Screen(quiet=True)), SPLIT)
     return parts_of(run)
 
 
-def skipped(said: str) -> set[str]:
-    return {line.partition(":")[0] for line in said.splitlines() if line.endswith("unchanged, skipped")}
+def skipped(output: str) -> set[str]:
+    return {line.partition(":")[0] for line in output.splitlines() if line.endswith("unchanged, skipped")}

@@ -110,7 +110,10 @@ def refused(model: NamedModel, said: str) -> None:
 def test_a_folder_that_holds_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/modules.json").write_text("[]")
-    refused(asked(str(tmp_path / "mine"), tmp_path), "this folder holds no config.json, so it is no model")
+    refused(
+        asked(str(tmp_path / "mine"), tmp_path),
+        "this folder contains no config.json, so it is not a model folder",
+    )
     files = ("config.json", "modules.json")
     assert located(asked(str(tmp_path / "mine"), tmp_path, files=files)) == str(tmp_path / "mine")
     (tmp_path / "mine/config.json").write_text("{}")
@@ -125,14 +128,16 @@ def test_a_folder_that_holds_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     "model", ["./none", "/none/at/all", "~/none", "a/b/c", "not a name!!", "", "C:\\m", "x" * 300]
 )
 def test_what_is_neither_folder_nor_id(model: str, tmp_path: Path) -> None:
-    refused(asked(model, tmp_path), "there is no such folder, and it is no hub id (owner/name) either")
+    refused(
+        asked(model, tmp_path), "there is no such folder, and it is not a valid hub id (owner/name) either"
+    )
     with pytest.raises(InputError):
         folder(asked(model, tmp_path))
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_text("x")
-    refused(asked(str(tmp_path / "model.gguf"), tmp_path), "is a file, not the folder of a model")
+    refused(asked(str(tmp_path / "model.gguf"), tmp_path), "this is a file, not a model folder")
 
 
 def test_an_id_is_not_asked_for_before_it_is_needed(hub: Hub, tmp_path: Path) -> None:
@@ -155,9 +160,12 @@ def test_a_model_that_the_hub_has(hub: Hub, tmp_path: Path) -> None:
     ("model", "said"),
     [
         ("nobody/model", "there is no such folder, and http://127.0.0.1"),
-        ("nofolder", "has no such model, or only for those who may see it (hf auth login)"),
-        ("gated/model", "/gated/model asks for consent first: give it there, then hf auth login"),
-        ("empty/model", "/empty/model has no config.json, so it is no model"),
+        ("nofolder", "has no such model, or it is private (run hf auth login)"),
+        (
+            "gated/model",
+            "/gated/model requires accepting its terms: accept them on that page, then run hf auth login",
+        ),
+        ("empty/model", "/empty/model has no config.json, so it is not a model"),
     ],
 )
 def test_a_model_that_the_hub_does_not_give(hub: Hub, tmp_path: Path, model: str, said: str) -> None:
@@ -190,9 +198,7 @@ def test_a_hub_that_refuses_connections_is_given_up_at_once(
     ask_at(monkeypatch, url)
     environment = dict(os.environ)
     begin = time.monotonic()
-    refused(
-        asked("here/model", tmp_path), f"the cache of the hub does not have it, and {url} cannot be reached"
-    )
+    refused(asked("here/model", tmp_path), f"the model is not in the hub cache, and {url} cannot be reached")
     assert time.monotonic() - begin < 5
     place = keep(tmp_path, "here/model")
     assert located(asked("here/model", tmp_path)) == place
@@ -235,9 +241,11 @@ def test_a_hub_that_never_answers_has_so_many_seconds(
         hub = f"http://127.0.0.1:{silent.getsockname()[1]}"
         ask_at(monkeypatch, hub, seconds=1)
         with pytest.raises(first):
-            model_files._ask(f"{hub}/here/model/resolve/main/config.json", 1)
+            model_files._request_metadata(f"{hub}/here/model/resolve/main/config.json", 1)
         begin = time.monotonic()
-        refused(asked("here/model", tmp_path), "HF_HUB_ETAG_TIMEOUT gives it longer")
+        refused(
+            asked("here/model", tmp_path), "set the environment variable HF_HUB_ETAG_TIMEOUT to wait longer"
+        )
         place = keep(tmp_path, "here/model")
         assert located(asked("here/model", tmp_path)) == place
         assert time.monotonic() - begin < 8
@@ -245,7 +253,7 @@ def test_a_hub_that_never_answers_has_so_many_seconds(
 
 def test_offline_nobody_is_asked(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask_at(monkeypatch, hub.url, offline=True)
-    refused(asked("here/model", tmp_path), "the cache of the hub does not have it; HF_HUB_OFFLINE is set")
+    refused(asked("here/model", tmp_path), "the model is not in the hub cache; HF_HUB_OFFLINE is set")
     place = keep(tmp_path, "here/model")
     assert located(asked("here/model", tmp_path)) == place
     assert hub.asked == []

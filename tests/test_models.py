@@ -65,7 +65,7 @@ def test_unknown_model(base: str) -> None:
 
 
 def test_folder_without_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="this folder holds no config.json") as caught:
+    with pytest.raises(InputError, match="this folder contains no config.json") as caught:
         models.load(str(tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -110,16 +110,16 @@ def test_adapter_is_merged(tiny_llama: Path, adapter: Path) -> None:
 
 def test_adapter_base(adapter: Path, tiny_llama: Path, tmp_path: Path) -> None:
     assert models.adapter_base(adapter) == str(tiny_llama)
-    with pytest.raises(InputError, match="holds no adapter"):
+    with pytest.raises(InputError, match="contains no adapter"):
         models.adapter_base(tmp_path)
-    with pytest.raises(InputError, match="holds no adapter"):
+    with pytest.raises(InputError, match="contains no adapter"):
         models.load(str(tiny_llama), adapter=tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "\x00", "[]", '"x"', "null"])
 def test_adapter_base_of_a_broken_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "adapter_config.json").write_text(content)
-    with pytest.raises(InputError, match="holds no adapter"):
+    with pytest.raises(InputError, match="contains no adapter"):
         models.adapter_base(tmp_path)
 
 

@@ -156,7 +156,7 @@ def test_from_pretrained_with_another_base(tiny_llama: Path, run_folder: Path, t
 
 
 def test_from_pretrained_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="this folder holds no config.json"):
+    with pytest.raises(InputError, match="this folder contains no config.json"):
         Recognizer.from_pretrained(str(tmp_path))
 
 

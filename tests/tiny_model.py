@@ -1,4 +1,4 @@
-"""Random models of a few kilobytes, made on the spot: a Llama with a byte-level ChatML tokenizer, and a BERT."""
+"""Random models of a few kilobytes, made when needed: a Llama with a byte-level ChatML tokenizer, and a BERT."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ CHATML = (
 
 
 def byte_tokenizer(template: str | None = CHATML) -> Any:
-    """A tokenizer with one token for every byte and three special ones; any text survives it."""
+    """A tokenizer with one token for every byte and three special ones; it encodes any text without loss."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -26,7 +26,7 @@ def byte_tokenizer(template: str | None = CHATML) -> Any:
 
 
 def save_llama(folder: Path, *, seed: int = 0, template: str | None = CHATML) -> Path:
-    """Save a random causal language model with its tokenizer; its answers depend on all of the prompt."""
+    """Save a random causal language model with its tokenizer; its answers depend on the whole prompt."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -44,7 +44,7 @@ def save_llama(folder: Path, *, seed: int = 0, template: str | None = CHATML) ->
 
 
 def save_bert(folder: Path, *, seed: int = 0) -> Path:
-    """Save a random encoder whose vocabulary is a few characters."""
+    """Save a random encoder with a vocabulary of a few characters."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 

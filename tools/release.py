@@ -1,8 +1,8 @@
-"""Build the wheel and the sdist of a release and check them. Uploads nothing.
+"""Build the wheel and the sdist of a release and check them. Nothing is uploaded.
 
     python tools/release.py [--out dist]
 
-Exits with 1 and one line for each fault.
+Prints one line for each fault and exits with 1 if there is any.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Files that must be in both, by their place in the wheel; in the sdist they have the place of the checkout.
+# Folders that must be in both: their path in the wheel; in the sdist they have the same path as in the checkout.
 DATA = {"prompts": "sinoner/_data/prompts", "data_recipes": "sinoner/_data/data_recipes"}
-# What a wheel may hold at its top, besides its metadata.
+# Top-level names allowed in a wheel besides its metadata.
 TOP = {"sinoner"}
 VERSION = re.compile(r"^## \[(\d+\.\d+\.\d+[^\]]*)\] - \d{4}-\d{2}-\d{2}$", re.MULTILINE)
 
@@ -34,7 +34,7 @@ def changelog_version(text: str) -> str | None:
 
 
 def wheel_faults(names: Iterable[str], tracked: Iterable[str]) -> Iterator[str]:
-    """What is wrong with the files of a wheel.
+    """The faults of the files of a wheel.
 
     Args:
         names: paths in the wheel.
@@ -55,14 +55,14 @@ def wheel_faults(names: Iterable[str], tracked: Iterable[str]) -> Iterator[str]:
 
 
 def sdist_faults(names: Iterable[str], tracked: Iterable[str]) -> Iterator[str]:
-    """What is wrong with the files of an sdist: it holds what builds, tests and documents the package.
+    """The faults of the files of an sdist, which must contain everything that builds, tests and documents the package.
 
     Args:
-        names: paths in the sdist, without its top folder.
+        names: paths in the sdist, without its top-level folder.
         tracked: paths under version control.
     """
     names, tracked = set(names), set(tracked)
-    wanted = (
+    required = (
         "sinoner/",
         "prompts/",
         "data_recipes/",
@@ -74,7 +74,7 @@ def sdist_faults(names: Iterable[str], tracked: Iterable[str]) -> Iterator[str]:
         "CHANGELOG.md",
     )
     for path in sorted(tracked - names):
-        if path.startswith(wanted):
+        if path.startswith(required):
             yield f"sdist: {path} is missing"
     for name in sorted(names - tracked - {"PKG-INFO"}):
         yield f"sdist: {name} is not under version control"
@@ -94,7 +94,7 @@ def build(source: Path, out: Path, *kinds: str) -> None:
 
 
 def contents(wheel: Path) -> dict[str, int]:
-    """Path to CRC of each file of a wheel, without its list of files."""
+    """The CRC of each file of a wheel by path, without RECORD."""
     with zipfile.ZipFile(wheel) as archive:
         return {
             info.filename: info.CRC for info in archive.infolist() if not info.filename.endswith("/RECORD")
@@ -102,11 +102,11 @@ def contents(wheel: Path) -> dict[str, int]:
 
 
 def faults(out: Path) -> Iterator[str]:
-    """Build both into an empty folder and yield what is wrong with them."""
+    """Build both into an empty folder and yield their faults."""
     version = str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
     newest = changelog_version((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     if newest != version:
-        yield f"CHANGELOG.md: its newest version is {newest}, that of pyproject.toml {version}"
+        yield f"CHANGELOG.md: its newest version is {newest}, but pyproject.toml has {version}"
     if f"\nversion: {version}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
         yield f"CITATION.cff: its version is not {version}"
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,1 +1,1 @@
-"""Models that ship inside installed packages: where they are, and the folders that transformers reads."""
+"""Models that ship inside installed packages: where they are installed, and the folders made from them for transformers."""

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 NAME = "multilingual-e5-small-q4"
-PREFIX = "query: "  # as the model's authors advise for symmetric similarity
+PREFIX = "query: "  # recommended by the model's authors for symmetric similarity
 DIM = 384
 _MODEL = "e5-small-q4.bin"
 _BLOCK = 32  # weights that share a scale
 _BLOCK_BYTES = 18
 _HEADER = struct.Struct("<4sI7ifi")
-_LAYER = {  # tensors of a layer: here, and in a BertModel
+_LAYER = {  # tensors of a layer: name in the file, name in a BertModel
     "q": "attention.self.query",
     "k": "attention.self.key",
     "v": "attention.self.value",
@@ -40,12 +40,12 @@ _LAYER = {  # tensors of a layer: here, and in a BertModel
     "fo": "output.dense",
     "oln": "output.LayerNorm",
 }
-# SentencePiece leaves the full-width tilde alone, NFKC does not: it waits as a code point that no text holds.
-_TILDE, _HELD = "～", "\ufdd0"
+# SentencePiece keeps the full-width tilde, NFKC does not: a code point that occurs in no text takes its place meanwhile.
+_TILDE, _TILDE_STAND_IN = "～", "\ufdd0"
 
 
 class Packed(NamedTuple):
-    """What the file holds.
+    """The contents of the file.
 
     Attributes:
         config: the sizes, under the names of a BertConfig.
@@ -90,11 +90,11 @@ def folder() -> Path:
             _write(packed, made)
     except (OSError, SinonerError) as error:
         raise InputError(
-            f"{target.parent}: the model of e5-mini cannot be unpacked there ({error}); it takes 260 MB, and"
-            " SINONER_CACHE names another folder"
+            f"{target.parent}: the model of e5-mini cannot be unpacked there ({error}); it takes 260 MB; set"
+            " SINONER_CACHE to use another folder"
         ) from None
     if not (target / "config.json").is_file():
-        raise InputError(f"{target}: holds no model; delete it and run again")
+        raise InputError(f"{target}: contains no model; delete it and run again")
     return target
 
 
@@ -102,7 +102,7 @@ def unpack(data: bytes) -> Packed:
     """Read the packed model.
 
     Raises:
-        InputError: the file is not one.
+        InputError: the file is not a packed model.
     """
     try:
         return _unpack(data)
@@ -142,9 +142,9 @@ def _unpack(data: bytes) -> Packed:
     at += size
     at += (
         8 + struct.unpack_from("<I", data, at + 4)[0]
-    )  # the replaced characters: Nmt and NFKC, see _tokenizer
+    )  # skips the table of replaced characters: Nmt and NFKC do its work, see _tokenizer
     tensors = dict(_tensors(data, at, config))
-    # The layer on top, which no vector needs: without it, every library that loads the folder warns and makes one up.
+    # The pooling layer, which no vector needs: without it, every library that loads the folder warns and initialises one.
     tensors["pooler.dense.weight"] = np.zeros((hidden, hidden), np.float16)
     tensors["pooler.dense.bias"] = np.zeros(hidden, np.float16)
     return Packed(config, pieces, tensors)
@@ -197,7 +197,7 @@ def _shapes(config: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _write(packed: Packed, target: Path) -> None:
-    """Write the folder: model, tokenizer, and the pooling as sentence-transformers notes it."""
+    """Write the folder: model, tokenizer, and the pooling in the form of sentence-transformers."""
     from safetensors.numpy import save_file
 
     save_file(packed.tensors, target / "model.safetensors", metadata={"format": "pt"})
@@ -229,17 +229,17 @@ def _write(packed: Packed, target: Path) -> None:
 
 
 def _tokenizer(pieces: list[tuple[str, float]]) -> Any:
-    """XLM-RoBERTa's tokenizer: unigram pieces after SentencePiece's ``nmt_nfkc``."""
+    """The tokenizer of XLM-RoBERTa: unigram pieces after the normalisation ``nmt_nfkc`` of SentencePiece."""
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     ids = {piece: i for i, (piece, _) in enumerate(pieces)}
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=ids["<unk>"], byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [
-            normalizers.Replace(_TILDE, _HELD),
+            normalizers.Replace(_TILDE, _TILDE_STAND_IN),
             normalizers.Nmt(),
             normalizers.NFKC(),
-            normalizers.Replace(_HELD, _TILDE),
+            normalizers.Replace(_TILDE_STAND_IN, _TILDE),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
     )

@@ -37,9 +37,9 @@ def folder() -> Path:
 
 
 def _plain(packed: Any) -> Any:
-    """The model without the mark that it came from quantised weights, with which transformers does not save it.
+    """The model without its quantisation mark, because transformers refuses to save a model that has one.
 
-    Its weights go into a model made of the configuration alone; a transformers that left them packed would fail here.
+    Its weights are loaded into a new model made from the configuration; weights that were still packed would fail here.
     """
     from transformers import AutoModelForCausalLM
 

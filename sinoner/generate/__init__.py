@@ -1,1 +1,1 @@
-"""Prompts → model answers."""
+"""Conversations → model answers."""

@@ -1,4 +1,4 @@
-"""Greedy answers of a transformers model: the queries about one passage share the work of reading it."""
+"""Greedy answers of a transformers model; queries about the same passage share the computation of their prefix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Generator(Protocol):
 
 
 class _Group(NamedTuple):
-    """Queries with a common beginning: their places, that beginning, and how each goes on (never empty)."""
+    """Queries with a common prefix: their positions, the prefix, and the suffix of each (never empty)."""
 
     places: list[int]
     prefix: list[int]
@@ -32,8 +32,8 @@ class _Group(NamedTuple):
 class LocalGenerator:
     """Greedy decoding of a transformers model.
 
-    The common beginning of neighbouring conversations (examples and passage) is computed once; the answers are
-    those of ``model.generate`` on each conversation alone, up to rounding.
+    The common prefix of neighbouring conversations (examples and passage) is computed once; the answers are
+    those of ``model.generate`` for each conversation alone, up to rounding.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, max_new_tokens: int) -> None:
@@ -46,7 +46,7 @@ class LocalGenerator:
         self._stops = sorted(s for s in {*stops, tokenizer.eos_token_id} if s is not None)
 
     def __call__(self, conversations: Sequence[Conversation]) -> Iterator[str]:
-        """The answers, in the order of the conversations; they are yielded when all are there."""
+        """The answers, in the order of the conversations; none is yielded before all are complete."""
         import torch
 
         answers = [""] * len(conversations)
@@ -59,7 +59,7 @@ class LocalGenerator:
         yield from answers
 
     def _groups(self, conversations: Sequence[Conversation]) -> Iterator[_Group]:
-        """Neighbouring conversations about one passage with the same examples, at most a batch of them."""
+        """Groups of neighbouring conversations about one passage with the same examples, at most a batch each."""
         encoded = [
             self._tokenizer(prompt_text(c.messages, self._tokenizer), add_special_tokens=False)["input_ids"]
             for c in conversations
@@ -73,7 +73,7 @@ class LocalGenerator:
                 yield _Group(part, encoded[part[0]][:common], [encoded[i][common:] for i in part])
 
     def _answer(self, groups: Sequence[_Group]) -> list[str]:
-        """Read the beginnings, one row a group; then the rest and the answers, one row a query."""
+        """Process the prefixes, one row per group; then suffixes and answers, one row per query."""
         import torch
 
         device = self._model.device
@@ -117,7 +117,7 @@ class LocalGenerator:
             if not going.any():
                 break
             kept = going.nonzero().flatten()
-            if len(kept) < len(going):  # rows that are done cost nothing any more
+            if len(kept) < len(going):  # finished rows are no longer computed
                 cache.batch_select_indices(kept)
                 rows, token, mask, positions = rows[kept], token[kept], mask[kept], positions[kept]
             ids = token[:, None]
@@ -128,7 +128,7 @@ class LocalGenerator:
 
 
 def _batches(groups: Iterable[_Group], size: int) -> Iterator[list[_Group]]:
-    """Groups together as long as they have at most ``size`` queries."""
+    """Batches of groups, each of at most ``size`` queries."""
     batch: list[_Group] = []
     for group in groups:
         if batch and sum(len(g.places) for g in batch) + len(group.places) > size:
@@ -140,7 +140,7 @@ def _batches(groups: Iterable[_Group], size: int) -> Iterator[list[_Group]]:
 
 
 def _common(sequences: Sequence[list[int]]) -> int:
-    """Length of the common beginning that leaves every sequence at least one token."""
+    """Length of the common prefix that leaves every sequence at least one token."""
     shortest = min(len(s) for s in sequences) - 1
     first = sequences[0]
     for i in range(shortest):
@@ -150,7 +150,7 @@ def _common(sequences: Sequence[list[int]]) -> int:
 
 
 def _left_padded(sequences: Sequence[list[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention mask and ids, shape ``(n, longest)``, padded on the left; what pads is masked, so any id serves."""
+    """Attention mask and ids, shape ``(n, longest)``, padded on the left; the padding is masked, so its id does not matter."""
     import torch
 
     width = max(len(s) for s in sequences)

@@ -18,13 +18,13 @@ STAGE = "build-it-set"
 
 
 class Built(NamedTuple):
-    """What became of one passage.
+    """The result for one passage.
 
     Attributes:
-        annotation: what the conversations are about, without misc types when those are dropped.
+        annotation: the annotated passage, without misc types when those are dropped.
         conversations: one, or one per type.
-        negatives: the negative types asked, and where they came from.
-        fitted: the examples shown, and what was done to make them fit.
+        negatives: the negative types that are asked about, and their sources.
+        fitted: the examples shown, and how many were shortened or dropped to fit.
     """
 
     annotation: Annotation
@@ -40,17 +40,17 @@ def build(
     seed: int,
     count: Count | None = None,
 ) -> Iterator[Built | Reject]:
-    """The conversations of each passage, over its own types and its negative types in shuffled order.
+    """The conversations of each passage, which ask about its own types and its negative types in shuffled order.
 
-    Every passage has its own random stream (seed and passage id), so that neither order nor number of workers
-    changes the result.
+    Every passage has its own random stream (seed and passage id), so neither the order of passages nor the number of
+    workers changes the result.
 
     Args:
-        passages: what the conversations are about, each with its examples, the best first.
+        passages: the annotated passages, each with its examples, best first.
         negatives: draws negative types, by language.
-        settings: style, mode, negatives, budget, what to do without entities.
+        settings: style, mode, negatives, token budget, and whether passages without entities are kept.
         seed: seed of the run.
-        count: tokens of a text; needed with ``settings.max_tokens``.
+        count: counts the tokens of a text; required with ``settings.max_tokens``.
     """
     misc = dropped_types(settings)
     for annotation, examples in passages:
@@ -75,7 +75,7 @@ def build(
                     id=passage.id,
                     stage=STAGE,
                     reason="no_types",
-                    detail="no type of its own, and no negative one",
+                    detail="it has no entity types, and no negative types were drawn",
                 )
                 continue
             random.shuffle(asked)

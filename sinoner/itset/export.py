@@ -1,4 +1,4 @@
-"""The formats of the instruction-tuning set beside the waist's own: ShareGPT, LLaMA-Factory's index, OpenAI messages."""
+"""Export formats of the instruction-tuning set: ShareGPT, the index of LLaMA-Factory, OpenAI messages."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from sinoner.records import Conversation
 _SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
 _encode = msgspec.json.Encoder().encode
 
-# What stands before, between and after the elements of a JSON array, and for an array without any.
+# The bytes before, between and after the elements of a JSON array, and an empty array.
 ARRAY, ELEMENTS, ARRAY_END, NO_ARRAY = b"[\n", b",\n", b"\n]", b"[]"
 
 
-class _Said(Struct, gc=False, rename={"speaker": "from"}):
+class _ShareGptTurn(Struct, gc=False, rename={"speaker": "from"}):
     speaker: str
     value: str
 
 
-class _Talk(Struct, gc=False):
+class _ShareGptConversation(Struct, gc=False):
     id: str
-    conversations: list[_Said]
+    conversations: list[_ShareGptTurn]
 
 
-class _Turn(Struct, gc=False):
+class _Message(Struct, gc=False):
     role: str
     content: str
 
 
-class _Chat(Struct, gc=False):
+class _MessagesRow(Struct, gc=False):
     id: str
-    messages: list[_Turn]
+    messages: list[_Message]
 
 
 def sharegpt(conversation: Conversation) -> bytes:
-    """A conversation as an element of the ShareGPT array, to be joined by ``ELEMENTS``."""
-    said = [_Said(_SPEAKERS[m.role], m.content) for m in conversation.messages]
-    # Formatted as the one element of an array, whose brackets and line breaks are taken off.
-    return msgspec.json.format(_encode([_Talk(conversation.id, said)]), indent=4)[2:-2]
+    """A conversation as an element of the ShareGPT array; elements are joined by ``ELEMENTS``."""
+    turns = [_ShareGptTurn(_SPEAKERS[m.role], m.content) for m in conversation.messages]
+    # Formatted as the only element of an array, whose brackets and line breaks are then removed.
+    return msgspec.json.format(_encode([_ShareGptConversation(conversation.id, turns)]), indent=4)[2:-2]
 
 
 def messages(conversation: Conversation) -> bytes:
-    """A conversation as a line of the messages file, line end included."""
-    turns = [_Turn(m.role, m.content) for m in conversation.messages]
-    return _encode(_Chat(conversation.id, turns)) + b"\n"
+    """A conversation as a line of the messages file, including the line end."""
+    turns = [_Message(m.role, m.content) for m in conversation.messages]
+    return _encode(_MessagesRow(conversation.id, turns)) + b"\n"
 
 
 def dataset_info(name: str, files: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Hard negative types: types like those of the passage, or of the examples it is shown, but that it does not have.
+"""Hard negative types: absent types with names similar to those of the passage's types, or types of its examples.
 
-A type that the data set gives to one of the passage's mentions elsewhere is no negative here, only a label that this
-annotation left out; neither is another name of one of its types. All labels together tell which those are.
+A type that a mention of the passage carries elsewhere in the data set is not a negative: this annotation probably left it
+out. Neither is a synonym of one of the passage's types. Both are found from all labels of the data set.
 """
 
 from __future__ import annotations
@@ -19,58 +19,58 @@ from sinoner.itset.negatives import NegativeSampler
 from sinoner.records import Annotation
 from sinoner.text.fold import fold
 
-# Two types are taken for names of the same thing when they share this part of the surfaces of the rarer one. At half,
-# a surface of the rarer type is as likely as not to carry the other type, too: asking for it would teach a coin toss.
+# Two types are considered synonyms when they share at least this part of the surfaces of the rarer one. From half on, a
+# surface of the rarer type is as likely as not to carry the other type too, so the right answer would be a coin toss.
 SAME_SHARE = 0.5
 
 
 class Labels:
-    """Which types each mention carries anywhere in a data set.
+    """The types that each surface carries anywhere in a data set.
 
-    A hash of 8 bytes and a small number or two stand for a surface, some 90 bytes of memory. Surfaces and types are
-    compared without width, case, white space and kinds of quotes (``text.fold``, level ``spacing``).
+    A surface is stored as a hash of 8 bytes with the numbers of its types, some 90 bytes of memory. Comparisons of surfaces
+    and types ignore width, case, white space and kinds of quotes (``text.fold``, level ``spacing``).
     """
 
     def __init__(self, annotations: Iterable[Annotation] = ()) -> None:
-        """Look at annotations.
+        """Collect the labels of annotations.
 
         Args:
-            annotations: those to train on; their order does not matter. More can be added.
+            annotations: the training annotations, in any order; ``add`` takes more.
         """
         self._keys: list[str] = []  # folded types, by number
-        self._numbers: dict[str, int] = {}  # of types as written, and folded
-        # A surface of one type has its number, one of several a tuple: nearly all have one.
-        self._held: dict[int, int | tuple[int, ...]] = {}
+        self._numbers: dict[str, int] = {}  # numbers of types, as written and folded
+        # The number of its type for a surface with one type (nearly all), else a tuple of numbers.
+        self._types_of: dict[int, int | tuple[int, ...]] = {}
         self._same: array[int] | None = None
         for annotation in annotations:
             self.add(annotation)
 
     def __len__(self) -> int:
-        """How many distinct surfaces it knows."""
-        return len(self._held)
+        """The number of distinct surfaces."""
+        return len(self._types_of)
 
     def add(self, annotation: Annotation) -> None:
-        """Take in the mentions of one annotation."""
+        """Add the mentions of one annotation."""
         for entity in annotation.entities:
             number = self._number(entity.type)
             surface = _hashed(entity.surface)
-            held = self._held.get(surface)
-            if held is None:
-                self._held[surface] = number
-            elif isinstance(held, tuple):
-                if number not in held:
-                    self._held[surface] = (*held, number)
-            elif held != number:
-                self._held[surface] = (held, number)
+            known = self._types_of.get(surface)
+            if known is None:
+                self._types_of[surface] = number
+            elif isinstance(known, tuple):
+                if number not in known:
+                    self._types_of[surface] = (*known, number)
+            elif known != number:
+                self._types_of[surface] = (known, number)
         self._same = None
 
     def of(self, surface: str) -> frozenset[str]:
-        """All types that a mention carries anywhere, folded; none when it was never seen."""
-        held = self._held.get(_hashed(surface), ())
-        return frozenset(self._keys[i] for i in ((held,) if isinstance(held, int) else held))
+        """All types that a surface carries anywhere, folded; empty when it is unknown."""
+        known = self._types_of.get(_hashed(surface), ())
+        return frozenset(self._keys[i] for i in ((known,) if isinstance(known, int) else known))
 
     def same(self, a: str, b: str) -> bool:
-        """Whether two types share at least half (``SAME_SHARE``) of the surfaces of the rarer one, or are equal folded."""
+        """Whether two types are equal when folded, or share at least ``SAME_SHARE`` of the surfaces of the rarer one."""
         first, second = self._find(a), self._find(b)
         if first is None or second is None:
             return fold(a, "spacing") == fold(b, "spacing")
@@ -79,8 +79,8 @@ class Labels:
         if self._same is None:
             self._same = self._pairs()
         code = min(first, second) * len(self._keys) + max(first, second)
-        at = bisect_left(self._same, code)
-        return at < len(self._same) and self._same[at] == code
+        position = bisect_left(self._same, code)
+        return position < len(self._same) and self._same[position] == code
 
     def _number(self, type: str) -> int:
         number = self._numbers.get(type)
@@ -97,16 +97,16 @@ class Labels:
         return self._numbers.get(fold(type, "spacing")) if number is None else number
 
     def _pairs(self) -> array[int]:
-        """The pairs of types that are the same, each as one number, ascending."""
+        """The pairs of synonymous types, each encoded as one number, ascending."""
         count = len(self._keys)
         surfaces = [0] * count
         shared_by: dict[int, list[tuple[int, ...]]] = {}
-        for held in self._held.values():
-            for number in (held,) if isinstance(held, int) else held:
+        for known in self._types_of.values():
+            for number in (known,) if isinstance(known, int) else known:
                 surfaces[number] += 1
-            if isinstance(held, tuple):
-                for number in held:
-                    shared_by.setdefault(number, []).append(held)
+            if isinstance(known, tuple):
+                for number in known:
+                    shared_by.setdefault(number, []).append(known)
         pairs = array("Q")
         for a in sorted(shared_by):
             shared = Counter(chain.from_iterable(shared_by[a]))
@@ -119,13 +119,13 @@ class Labels:
 
 
 class Drawn(NamedTuple):
-    """The negative types of a passage, and where they came from.
+    """The negative types of a passage, and their sources.
 
     Attributes:
         types: the types, without repeats.
-        hard_similar: how many of them are hard ones by their names.
-        hard_examples: how many of them are hard ones out of the examples.
-        hard_missing: how many should have been hard but were drawn by frequency, because no hard type was left.
+        hard_similar: how many are hard because their names are similar.
+        hard_examples: how many are hard because they come from the examples.
+        hard_missing: how many should be hard but were drawn by frequency, because no hard type was left.
     """
 
     types: tuple[str, ...]
@@ -135,10 +135,10 @@ class Drawn(NamedTuple):
 
 
 class HardNegatives:
-    """Puts hard negatives in the place of drawn ones.
+    """Replaces some of the drawn negatives by hard ones.
 
-    The sampler decides how many negatives a passage has and draws them all; each is then replaced, by chance, from a
-    random stream of its own. So those that are not replaced stay what they were, and with chance 0 all do.
+    The sampler decides how many negatives a passage has and draws them all. A separate random stream then chooses those that
+    are replaced, so the others are the same as without hard negatives, and with chance 0 all are.
     """
 
     def __init__(
@@ -149,13 +149,13 @@ class HardNegatives:
         labels: Labels,
         seed: int,
     ) -> None:
-        """Get ready for the passages of one language.
+        """Prepare for the passages of one language.
 
         Args:
-            sampler: draws by frequency; a type that it cannot draw (misc, or not of this data set) is no hard negative.
-            chance: chance of a negative to be a hard one.
-            similar: for each type those with the most similar names, most similar first.
-            labels: all labels to train on.
+            sampler: draws by frequency; a type that it cannot draw (misc, or not in this data set) is never a hard negative.
+            chance: chance that a negative is replaced by a hard one.
+            similar: for each type, the types with similar names, most similar first.
+            labels: all training labels.
             seed: seed of the run.
         """
         self._sampler = sampler
@@ -167,19 +167,19 @@ class HardNegatives:
     def draw(self, annotation: Annotation, examples: Sequence[Annotation], random: Random) -> Drawn:
         """The negative types of a passage.
 
-        The two sources have the same chance while both have a type left, and so have the types of a source.
+        Both sources have the same chance while both have a type left, and so do all types within a source.
 
         Args:
             annotation: the passage with its entities.
-            examples: the annotations that it is shown; none when it is shown none.
-            random: the passage's stream, of which the sampler takes what it would take without hard negatives.
+            examples: the annotations shown with it; may be empty.
+            random: the passage's stream; only the sampler draws from it, exactly as without hard negatives.
         """
         positives = list(dict.fromkeys(e.type for e in annotation.entities))
         drawn = self._sampler.draw(positives, random)
         if not self._chance or not drawn:
             return Drawn(tuple(drawn))
-        own = Random(f"hard:{self._seed}:{annotation.passage.id}")
-        hard = [at for at in range(len(drawn)) if own.random() < self._chance]
+        stream = Random(f"hard:{self._seed}:{annotation.passage.id}")
+        hard = [position for position in range(len(drawn)) if stream.random() < self._chance]
         if not hard:
             return Drawn(tuple(drawn))
         possible = _Possible(annotation, positives, self._labels)
@@ -187,32 +187,32 @@ class HardNegatives:
             list(dict.fromkeys(chain.from_iterable(self._similar.get(p, ()) for p in positives))),
             list(dict.fromkeys(e.type for example in examples for e in example.entities)),
         )
-        replaced = [drawn[at] for at in hard]
+        replaced = [drawn[position] for position in hard]
         taken = set(drawn).difference(replaced)
         counts = [0, 0]
-        for at in hard:
-            first = own.randrange(2)
+        for position in hard:
+            first = stream.randrange(2)
             for source in (first, 1 - first):
-                found = self._take(sources[source], taken, possible, own)
+                found = self._take(sources[source], taken, possible, stream)
                 if found is not None:
-                    drawn[at] = found
+                    drawn[position] = found
                     taken.add(found)
                     counts[source] += 1
                     break
-        # Without a hard type left, what was drawn by frequency goes back in, unless it has become a hard one itself.
+        # When no hard type is left, the types drawn by frequency are put back, except those now present as hard ones.
         again = (type for type in replaced if type not in taken)
-        for at in hard[sum(counts) :]:
-            drawn[at] = next(again)
+        for position in hard[sum(counts) :]:
+            drawn[position] = next(again)
         return Drawn(tuple(drawn), counts[0], counts[1], len(hard) - sum(counts))
 
     def _take(self, types: list[str], taken: set[str], possible: _Possible, random: Random) -> str | None:
-        """Take one type out of a list, each that can be a negative with the same chance; None when there is none.
+        """Remove and return a random type that can be a negative, all with the same chance; None when there is none.
 
-        Those that cannot are thrown away as they are met.
+        Types that cannot be negatives are removed on the way.
         """
         while types:
-            at = random.randrange(len(types))
-            types[at], types[-1] = types[-1], types[at]
+            position = random.randrange(len(types))
+            types[position], types[-1] = types[-1], types[position]
             type = types.pop()
             if type in self._sampler.types and type not in taken and type not in possible:
                 return type
@@ -220,7 +220,7 @@ class HardNegatives:
 
 
 class _Possible:
-    """Tells which types are, or may well be, types of a passage. Asked of few types: most are never looked at."""
+    """The types that a passage has or may have; evaluated lazily, because few types are ever tested."""
 
     def __init__(self, annotation: Annotation, positives: Sequence[str], labels: Labels) -> None:
         self._positives = positives
@@ -236,6 +236,6 @@ class _Possible:
 
 
 def _hashed(surface: str) -> int:
-    """The same number in every process, which ``hash`` would not be."""
+    """A hash that is the same in every process, unlike that of ``hash``."""
     digest = hashlib.blake2b(fold(surface, "spacing").encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")

@@ -1,4 +1,4 @@
-"""Negative types: types that a passage does not have, asked so that the model learns to answer ``[]``."""
+"""Negative types: absent types that are asked about so that the model learns to answer ``[]``."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def dropped_types(settings: ItSetSettings) -> tuple[str, ...]:
 
 
 def is_misc(type: str, misc_types: tuple[str, ...]) -> bool:
-    """Whether a type is one of the misc types, upper or lower case."""
+    """Whether a type is one of the misc types, ignoring case."""
     return type.casefold() in _casefolded(misc_types)
 
 
 def without_misc(annotation: Annotation, misc_types: tuple[str, ...]) -> Annotation:
-    """The annotation without the entities of misc types, the same object when it has none.
+    """The annotation without the entities of misc types; the same object when it has none.
 
-    Passage and examples go through this alike, so that such a type is neither asked nor shown. An annotation that had
-    nothing else is left without entities.
+    This is applied to passages and examples alike, so such a type is neither asked about nor shown. An annotation with
+    misc types only is left without entities.
     """
     names = _casefolded(misc_types)
     kept = tuple(e for e in annotation.entities if e.type.casefold() not in names)
@@ -58,10 +58,10 @@ class NegativeSampler:
         """Prepare the weights.
 
         Args:
-            frequency: mentions of each type of the data set.
-            chance: chance per positive type to add one negative.
-            max_negatives: how many a passage may have at most, whatever the chance said; None = no limit.
-            misc_types: types that are never drawn, upper or lower case.
+            frequency: number of mentions of each type in the data set.
+            chance: for each positive type, the chance to add one negative.
+            max_negatives: maximum per passage; None = no limit.
+            misc_types: types that are never drawn, ignoring case.
         """
         counts = {t: n for t, n in frequency.items() if n > 0 and not is_misc(t, misc_types)}
         self._types = sorted(counts)
@@ -73,26 +73,26 @@ class NegativeSampler:
 
     @property
     def types(self) -> frozenset[str]:
-        """All types that it can draw."""
+        """All types that can be drawn."""
         return self._known
 
     def draw(self, positives: Collection[str], random: Random) -> list[str]:
-        """The negative types of a passage with these positive types; fewer when the data set has no more."""
+        """The negative types of a passage with these positive types; fewer when the data set has too few types."""
         by_chance, chance = random.random, self._chance
-        wanted = sum([by_chance() < chance for _ in positives]) if positives else EMPTY_NEGATIVES
+        requested = sum([by_chance() < chance for _ in positives]) if positives else EMPTY_NEGATIVES
         if self._most is not None:
-            wanted = min(wanted, self._most)
+            requested = min(requested, self._most)
         own = set(positives)
-        left = len(self._types) - len(own & self._known)  # looks at the smaller set only
+        left = len(self._types) - len(own & self._known)  # iterates over the smaller set only
         drawn: list[str] = []
-        while len(drawn) < min(wanted, left):
+        while len(drawn) < min(requested, left):
             kind = self._pick(own, random)
             own.add(kind)
             drawn.append(kind)
         return drawn
 
     def _pick(self, excluded: set[str], random: Random) -> str:
-        for _ in range(32):  # rejection is quick unless the excluded types hold most of the weight
+        for _ in range(32):  # rejection is fast unless the excluded types have most of the weight
             kind = self._types[bisect(self._cumulative, random.random() * self._cumulative[-1])]
             if kind not in excluded:
                 return kind

@@ -1,4 +1,4 @@
-"""What a model answered to the renderer's queries: one prediction per passage and type, in every mode."""
+"""Reads a model's answers to the rendered queries: one prediction per passage and type, in every mode."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sinoner.records import Conversation, Prediction
 from sinoner.settings.itset_section import OBJECT_MODES, Mode
 from sinoner.text.fold import fold
 
-# How many tokens an object of all types may have, in lists of one type. On gold with 5 or 6 types the longest
-# hundredth of the objects is 3.3 to 3.7 times as long as that of the lists (sinoner's own, Boson).
+# Token limit of an object of all types, as a multiple of the limit of a list of one type. On gold with 5 or 6 types, the
+# 99th percentile of the length of objects is 3.3 to 3.7 times that of lists (sinoner's own set, Boson).
 _LISTS = 4
 
 
 class Predicted(NamedTuple):
-    """The predictions of one answer, and the types with mentions in it that nobody asked for."""
+    """The predictions of one answer, and the types in it with mentions that the query did not ask for."""
 
     predictions: tuple[Prediction, ...]
     not_asked: tuple[str, ...] = ()
@@ -28,11 +28,11 @@ class Predicted(NamedTuple):
 
 
 def answer_limit(mode: Mode, tokens: int) -> int:
-    """How many tokens an answer may have.
+    """The token limit of an answer.
 
     Args:
-        mode: how the model is asked.
-        tokens: how many a list of the mentions of one type may have.
+        mode: the mode of the query.
+        tokens: the limit for a list of the mentions of one type.
     """
     return tokens * _LISTS if mode in OBJECT_MODES else tokens
 
@@ -40,14 +40,14 @@ def answer_limit(mode: Mode, tokens: int) -> int:
 def predictions(query: Conversation, raw: str, mode: Mode) -> Predicted:
     """Read the answer to a query of ``query_conversations``.
 
-    The types of an object are looked up among those of the query as they are written, else without regard to case,
-    width, white space, quotes and dashes. A type that the object does not name has no mentions; an object that cannot
-    be read gives every type its reason.
+    The types of an object are matched with those of the query exactly, else ignoring case, width, white space, quotes and
+    dashes. A type that the object does not name has no mentions; when an object cannot be
+    read, every type gets the reason.
 
     Args:
-        query: the query; its ``types`` are what is wanted.
-        raw: the whole answer.
-        mode: the mode that the query was made in.
+        query: the query; its ``types`` are the types to predict.
+        raw: the complete answer.
+        mode: the mode of the query.
     """
     if mode in OBJECT_MODES:
         return _of_object(query, raw)
@@ -67,14 +67,14 @@ def predictions(query: Conversation, raw: str, mode: Mode) -> Predicted:
 def _of_object(query: Conversation, raw: str) -> Predicted:
     answer = repair_by_type(raw)
     found: dict[str, dict[str, None]] = {kind: {} for kind in query.types}
-    folded = {fold(kind, "spacing"): kind for kind in reversed(query.types)}  # of equal ones the first
+    folded = {fold(kind, "spacing"): kind for kind in reversed(query.types)}  # the first of equal ones wins
     not_asked: list[str] = []
-    for said, surfaces in answer.surfaces.items():
-        kind = said if said in found else folded.get(fold(said, "spacing"))
+    for name, surfaces in answer.surfaces.items():
+        kind = name if name in found else folded.get(fold(name, "spacing"))
         if kind is not None:
             found[kind].update(dict.fromkeys(surfaces))
         elif surfaces:
-            not_asked.append(said)
+            not_asked.append(name)
     made = tuple(
         Prediction(
             id=query_id(query.passage, kind),

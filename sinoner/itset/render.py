@@ -1,8 +1,8 @@
 """The one renderer: annotations and examples → conversations, for training, evaluation, demo and publishing.
 
-Style ``rait`` writes the paper's strings to the byte, ``sinoner`` keeps the turns and writes answers and examples as
-JSON, ``uniner`` has UniversalNER's turns for English (the paper's for Chinese, where UniversalNER has none), examples
-as the paper writes them, and answers in JSON.
+Style ``rait`` reproduces the paper's strings byte by byte. ``sinoner`` has the same turns, with answers and examples as
+JSON. ``uniner`` has the turns of UniversalNER for English (those of the paper for Chinese, where UniversalNER has none),
+examples as in the paper, and answers as JSON.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from sinoner.records import Annotation, Conversation, Entity, Lang, Message, Pas
 from sinoner.settings.itset_section import OBJECT_MODES, Mode, Style
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
-_quoted = (
-    json.encoder.encode_basestring
-)  # what the encoder writes for a string; it alone takes a twentieth of the time
-# Frozen turns are shared between conversations: most turns are one of few (questions, acknowledgements, ``[]``).
-_NOTHING = Message(role="assistant", content="[]", learn=True)
-_QUESTIONS = 1 << 15  # types whose question is kept; more than any data set of the paper's kind has
+_quoted = json.encoder.encode_basestring  # what the encoder writes for a string, in a twentieth of the time
+# Frozen turns are shared between conversations: most are repeated (questions, acknowledgements, ``[]``).
+_EMPTY_ANSWER = Message(role="assistant", content="[]", learn=True)
+_QUESTIONS = 1 << 15  # types whose question is cached; more than data sets like the paper's have
 _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -38,16 +36,16 @@ def conversations(
     """The training conversations of a passage; all answers are learned.
 
     Args:
-        annotation: the passage and what is right.
-        types: the types to ask, in this order. Mode ``all`` asks for every entity and does not look at them.
+        annotation: the passage and its entities.
+        types: the types to ask about, in this order. Mode ``all`` asks for every entity and ignores them.
         examples: shown before the passage, in this order.
-        style: strings and form of the answers; objects (modes ``all`` and ``schema``) are JSON in every style.
+        style: prompt strings and form of the answers; objects (modes ``all`` and ``schema``) are JSON in every style.
         mode: ``passage`` (one conversation, a turn per type), ``type`` (one conversation per type, with the id
             of its evaluation query), ``all`` (one question, answered by an object from type to mentions, types in order of
             first mention), ``schema`` (one question that lists the types, answered by an object with exactly these).
 
     Returns:
-        No conversation when there is no type to ask.
+        Nothing when there is no type to ask about.
     """
     if not types and mode != "all":
         return ()
@@ -55,11 +53,11 @@ def conversations(
     opening = _opening(passage, examples, style)
     shown = tuple(e.passage.id for e in examples)
     if mode in OBJECT_MODES:
-        in_order = _told(entities, in_text_order=True)
+        in_order = _surfaces_by_type(entities, in_text_order=True)
         asked = tuple(in_order) if mode == "all" else tuple(dict.fromkeys(types))
-        told = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
+        content = _json({kind: tuple(in_order.get(kind, ())) for kind in asked})
         question = _question_object(passage.lang, asked, mode)
-        messages = (*opening, question, Message(role="assistant", content=told, learn=True))
+        messages = (*opening, question, Message(role="assistant", content=content, learn=True))
         made = Conversation(
             id=passage.id,
             messages=messages,
@@ -69,7 +67,7 @@ def conversations(
             examples=shown,
         )
         return (made,)
-    by_type = _told(entities, in_text_order=style != "rait")
+    by_type = _surfaces_by_type(entities, in_text_order=style != "rait")
     questions = _questions(passage.lang, style)
     turns = [(questions[kind], _answer(by_type.get(kind, ()), style)) for kind in types]
     if mode == "type":
@@ -99,7 +97,7 @@ def conversations(
 def query_conversations(
     passage: Passage, types: Sequence[str], examples: Sequence[Annotation], style: Style, mode: Mode
 ) -> tuple[Conversation, ...]:
-    """The conversations that ask a passage for types in the form that a model of this mode was trained on.
+    """The conversations that ask about types of a passage, in the form that a model of this mode was trained on.
 
     Returns:
         Modes ``passage`` and ``type``: one per type. Modes ``all`` and ``schema``: one, whose ``types`` are those
@@ -129,7 +127,7 @@ def query_conversation(
     style: Style,
     gold: Sequence[Entity] | None = None,
 ) -> Conversation:
-    """One conversation that asks one type of a passage; it ends with the query, or with the gold answer if given."""
+    """One conversation that asks about one type of a passage; it ends with the query, or with the gold answer if given."""
     opening = _opening(passage, examples, style)
     messages = [*opening, _questions(passage.lang, style)[kind]]
     if gold is not None:
@@ -145,14 +143,14 @@ def query_conversation(
 
 
 def query_id(passage: str, kind: str) -> str:
-    """The id of the conversation that asks one type of the passage with this id, and of its prediction."""
+    """The id of the conversation about one type of the passage with this id, and of its prediction."""
     return f"{passage}|{kind}"
 
 
 def answer(entities: Iterable[Entity], kind: str, style: Style) -> str:
     """The answer that lists the mentions of one type."""
-    told = _told((e for e in entities if e.type == kind), in_text_order=style != "rait")
-    return _answer(told.get(kind, ()), style).content
+    surfaces = _surfaces_by_type((e for e in entities if e.type == kind), in_text_order=style != "rait")
+    return _answer(surfaces.get(kind, ()), style).content
 
 
 def examples_turn(examples: Sequence[Annotation], lang: Lang, style: Style) -> tuple[Message, ...]:
@@ -166,7 +164,7 @@ def examples_turn(examples: Sequence[Annotation], lang: Lang, style: Style) -> t
 
 
 class _Acknowledged(NamedTuple):
-    """The turns that say that something was read."""
+    """The assistant turns that acknowledge the examples and the passage."""
 
     examples: Message
     passage: Message
@@ -176,14 +174,14 @@ class _Acknowledged(NamedTuple):
 def _acknowledged(lang: Lang, style: Style) -> _Acknowledged:
     prompt = conversation_prompt(lang, style)
     examples, passage = (
-        Message(role="assistant", content=said, learn=True)
-        for said in (prompt.examples_read, prompt.passage_read)
+        Message(role="assistant", content=content, learn=True)
+        for content in (prompt.examples_read, prompt.passage_read)
     )
     return _Acknowledged(examples, passage)
 
 
 class _Questions(dict[str, Message]):
-    """The question for each type. Line breaks in a type become spaces, but for ``rait``, whose bytes are given."""
+    """The question for each type. Line breaks in a type become spaces, except in ``rait``, whose bytes are fixed."""
 
     def __init__(self, lang: Lang, style: Style) -> None:
         super().__init__()
@@ -191,8 +189,8 @@ class _Questions(dict[str, Message]):
         self._as_given = style == "rait"
 
     def __missing__(self, kind: str) -> Message:
-        said = kind if self._as_given else _LINE_BREAKS.sub(" ", kind)
-        question = Message(role="user", content=self._form.replace("{type}", said))
+        shown = kind if self._as_given else _LINE_BREAKS.sub(" ", kind)
+        question = Message(role="user", content=self._form.replace("{type}", shown))
         if len(self) < _QUESTIONS:
             self[kind] = question
         return question
@@ -215,9 +213,9 @@ def _question_object(lang: Lang, types: Sequence[str], mode: Mode) -> Message:
 
 def _opening(passage: Passage, examples: Sequence[Annotation], style: Style) -> tuple[Message, ...]:
     """The examples turn, if there are any, and the passage turn, each with its acknowledgement."""
-    told = conversation_prompt(passage.lang, style).passage.replace("{text}", passage.text)
+    content = conversation_prompt(passage.lang, style).passage.replace("{text}", passage.text)
     read = _acknowledged(passage.lang, style).passage
-    return (*examples_turn(examples, passage.lang, style), Message(role="user", content=told), read)
+    return (*examples_turn(examples, passage.lang, style), Message(role="user", content=content), read)
 
 
 def _example(annotation: Annotation, form: str, style: Style) -> str:
@@ -230,19 +228,19 @@ def _example(annotation: Annotation, form: str, style: Style) -> str:
     return before + annotation.passage.text + after.replace("{entities}", written)
 
 
-def _told(entities: Iterable[Entity], in_text_order: bool) -> Mapping[str, Collection[str]]:
-    """The distinct surfaces of each type: as the text has them, else as annotated."""
+def _surfaces_by_type(entities: Iterable[Entity], in_text_order: bool) -> Mapping[str, Collection[str]]:
+    """The distinct surfaces of each type, in text order or in the order of the annotation."""
     if in_text_order:
         entities = sorted(entities, key=lambda e: (e.starts[0], len(e.surface)))
-    told: dict[str, dict[str, None]] = {}
+    by_type: dict[str, dict[str, None]] = {}
     for entity in entities:
-        told.setdefault(entity.type, {})[entity.surface] = None
-    return told
+        by_type.setdefault(entity.type, {})[entity.surface] = None
+    return by_type
 
 
 def _answer(surfaces: Collection[str], style: Style) -> Message:
     if not surfaces:
-        return _NOTHING
+        return _EMPTY_ANSWER
     # The reference joins the surfaces unescaped; its models were trained on that.
-    said = '", "'.join(surfaces).join('""') if style == "rait" else ", ".join([*map(_quoted, surfaces)])
-    return Message(role="assistant", content=f"[{said}]", learn=True)
+    listed = '", "'.join(surfaces).join('""') if style == "rait" else ", ".join([*map(_quoted, surfaces)])
+    return Message(role="assistant", content=f"[{listed}]", learn=True)

@@ -1,4 +1,4 @@
-"""Annotations for those who train encoders: GLiNER's tokens with labelled token ranges, and labelled character spans."""
+"""Annotations for training encoders: the token format of GLiNER, and labelled character spans."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SINGLE = (
 )
 _LETTER = rf"[^\W{_SINGLE}]"
 _WORD = rf"{_LETTER}[\u0300-\u036f]*"
-# Numbers with their separators, words with the hyphens inside them (as GLiNER's own splitter). All else is one character.
-_BEGIN = re.compile(_LETTER)  # of such a one; found ten times as fast
+# Numbers with their separators, words with inner hyphens (as in GLiNER's own splitter). Every other token is one character.
+_BEGIN = re.compile(_LETTER)  # first letter of a longer token; ten times faster to find
 _LONGER = re.compile(rf"\d+(?:[.,]\d+)+(?!{_WORD})|(?:{_WORD})+(?:[-_](?:{_WORD})+)*")
 
 
 class Gliner(NamedTuple):
-    """A passage as GLiNER reads it.
+    """A passage in the format of GLiNER.
 
     Attributes:
         tokens: the words, characters and marks of the passage, without the white space between them.
         ner: first token, last token (inclusive) and type of every occurrence, in text order.
-        left_out: occurrences that tokens cannot express, because white space is at their edge.
+        left_out: occurrences that tokens cannot represent, because they begin or end with white space.
     """
 
     tokens: tuple[str, ...]
@@ -41,9 +41,9 @@ class Gliner(NamedTuple):
 
 
 def gliner(annotation: Annotation) -> Gliner:
-    """Cut a passage into tokens such that every occurrence begins and ends with one.
+    """Cut a passage into tokens such that every occurrence begins and ends at a token boundary.
 
-    Chinese characters are tokens, Latin words and numbers are whole; a word that a mention ends inside of is cut there.
+    Each Chinese character is a token, and so is each Latin word or number; a word is cut where a mention ends inside it.
     """
     text = annotation.passage.text
     spans = spans_of(annotation)
@@ -60,36 +60,36 @@ def gliner(annotation: Annotation) -> Gliner:
 
 
 def token_ranges(text: str, edges: set[int]) -> list[Span]:
-    """Where the tokens of a text are, half-open and ascending; none reaches across an edge."""
+    """The half-open ranges of the tokens of a text, ascending; none crosses an edge."""
     ranges: list[Span] = []
     inner = sorted(edges)
-    at = done = 0
+    next_edge = done = 0
     while (begin := _BEGIN.search(text, done)) and (found := _LONGER.match(text, begin.start())):
         start, end = found.span()
         ranges += _characters(text, done, start)
         done = end
         if end - start > 1:
-            at = bisect_right(inner, start, at)
-            while at < len(inner) and inner[at] < end:
-                ranges.append((start, inner[at]))
-                start = inner[at]
-                at += 1
+            next_edge = bisect_right(inner, start, next_edge)
+            while next_edge < len(inner) and inner[next_edge] < end:
+                ranges.append((start, inner[next_edge]))
+                start = inner[next_edge]
+                next_edge += 1
         ranges.append((start, end))
     return ranges + _characters(text, done, len(text))
 
 
 def _characters(text: str, start: int, end: int) -> list[Span]:
-    """A range for each character, but for white space."""
+    """A range for each character that is not white space."""
     if len("".join(text[start:end].split())) == end - start:
         return list(zip(range(start, end), range(start + 1, end + 1), strict=True))
     return [(i, i + 1) for i in range(start, end) if not text[i].isspace()]
 
 
 def gliner_json(passage: Gliner) -> bytes:
-    """A passage as an element of GLiNER's JSON array, to be joined by ``export.ELEMENTS``."""
+    """A passage as an element of GLiNER's JSON array; elements are joined by ``export.ELEMENTS``."""
     return _encode({"tokenized_text": passage.tokens, "ner": passage.ner})
 
 
 def span_json(annotation: Annotation) -> bytes:
-    """A passage as a line of span JSONL, line end included."""
+    """A passage as a line of span JSONL, including the line end."""
     return _encode(span_row(annotation)) + b"\n"

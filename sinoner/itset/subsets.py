@@ -1,4 +1,4 @@
-"""Which documents are set aside for validation, and which passages are trained on."""
+"""Choosing documents for validation and passages for training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def validation_documents(documents: Iterable[str], share: float, seed: int) -> f
     documents, at least one is set aside and one is left.
 
     Args:
-        documents: document ids; repeats do not matter.
+        documents: document ids; duplicates are ignored.
         share: share of the distinct documents, 0 ≤ share < 1.
         seed: seed of the choice.
     """
@@ -30,7 +30,7 @@ def validation_documents(documents: Iterable[str], share: float, seed: int) -> f
 
 
 def subset(ids: Iterable[str], size: int | None, seed: int) -> frozenset[str]:
-    """At most ``size`` of the ids, chosen by the seed whatever their order; all when ``size`` is None."""
+    """At most ``size`` of the ids, chosen by the seed regardless of their order; all when ``size`` is None."""
     return frozenset(_ranked(ids, seed)[:size])
 
 
@@ -39,39 +39,39 @@ class Mixed(NamedTuple):
 
     Attributes:
         chosen: ids of the passages.
-        wanted: passages per language that size and weights ask for; without a size, or without weights, those it got.
-        available: distinct passages per language that there are.
-        got: passages per language that were chosen, never more than wanted.
+        required: passages per language for this size and these weights; without a size or weights, the same as ``got``.
+        available: distinct passages per language.
+        got: chosen passages per language, never more than ``required``.
     """
 
     chosen: frozenset[str]
-    wanted: dict[Lang, int]
+    required: dict[Lang, int]
     available: dict[Lang, int]
     got: dict[Lang, int]
 
     @property
     def short(self) -> tuple[Lang, ...]:
-        """The languages of which there are fewer passages than wanted; they are why all got fewer."""
-        return tuple(lang for lang, n in self.wanted.items() if n > self.available[lang])
+        """The languages with fewer passages than required, because of which all languages got fewer."""
+        return tuple(lang for lang, n in self.required.items() if n > self.available[lang])
 
 
 def mixed(
     by_lang: Mapping[Lang, Iterable[str]], weights: Mapping[Lang, float], size: int | None, seed: int
 ) -> Mixed:
-    """The largest set of passages in these proportions in which none is repeated, but at most ``size``.
+    """The largest set of distinct passages in these proportions, of at most ``size``.
 
-    When a language has too few passages, all languages get fewer: the proportions are kept, not the size. A language's
-    passages are chosen by the seed whatever their order, and a larger size only adds to them.
+    When a language has too few passages, all languages get fewer: the proportions are kept, not the size. The
+    passages of a language are chosen by the seed regardless of their order, and a larger size only adds to them.
 
     Args:
         by_lang: ids of the passages, by language; an id belongs to one language.
-        weights: weights of the languages, not negative, taken as the decimal numbers they are written as. A language that
-            has none is left out. No weights at all: languages as they come, the same as ``subset`` of all ids.
-        size: how many passages; None = as many as the proportions allow.
+        weights: weights of the languages, not negative, read as exact decimal numbers. A language without a weight is left
+            out. Without any weights, the result is that of ``subset`` on all ids.
+        size: number of passages; None = as many as the proportions allow.
         seed: seed of the choice.
 
     Raises:
-        InputError: a weight is negative or no finite number, none is above 0, or a language with a weight above 0 has
+        InputError: a weight is negative or not a finite number, none is above 0, or a language with a weight above 0 has
             no passage.
     """
     distinct: dict[Lang, frozenset[str]] = {lang: frozenset(ids) for lang, ids in sorted(by_lang.items())}
@@ -84,19 +84,19 @@ def mixed(
     for lang in parts:
         if not available.get(lang):
             raise InputError(
-                f"it_set.mix: no {lang} passage to train on; take {lang} out of it_set.mix or add such a source"
+                f"it_set.mix: there is no {lang} passage to train on; remove {lang} from it_set.mix or add a {lang} source"
             )
-    # The total at which the first language has given all of its passages.
+    # The total at which the passages of the first language are used up.
     most = math.floor(sum(parts.values()) * min(available[lang] / part for lang, part in parts.items()))
     total = most if size is None else min(size, most)
     got = dict.fromkeys(distinct, 0) | _shares(parts, total)
-    wanted = got if size is None else dict.fromkeys(distinct, 0) | _shares(parts, size)
+    required = got if size is None else dict.fromkeys(distinct, 0) | _shares(parts, size)
     chosen = frozenset(i for lang in parts for i in _ranked(distinct[lang], seed)[: got[lang]])
-    return Mixed(chosen, wanted, available, got)
+    return Mixed(chosen, required, available, got)
 
 
 def _parts(weights: Mapping[Lang, float]) -> dict[Lang, Fraction]:
-    """The weights above 0 as exact numbers, so that 0.3 to 0.1 is 3 to 1."""
+    """The weights above 0 as exact numbers, so that 0.3 : 0.1 is 3 : 1."""
     for lang, weight in weights.items():
         if not 0 <= weight < math.inf:
             raise InputError(f"it_set.mix: the weight of {lang} is {weight}; expected a number like 1 or 0.5")
@@ -108,7 +108,7 @@ def _parts(weights: Mapping[Lang, float]) -> dict[Lang, Fraction]:
 def _shares(parts: Mapping[Lang, Fraction], total: int) -> dict[Lang, int]:
     """Whole numbers that add up to the total, each its part rounded (largest remainders are rounded up).
 
-    Of two languages neither gets less when the total grows: one is rounded up exactly when the other is rounded down.
+    With two languages, neither share shrinks when the total grows: one is rounded up exactly when the other is rounded down.
     """
     exact = {lang: part * total / sum(parts.values()) for lang, part in parts.items()}
     shares = {lang: math.floor(part) for lang, part in exact.items()}

@@ -1,4 +1,4 @@
-"""Keeping conversations within a number of tokens: examples give way, the passage and its answers never do."""
+"""Keeps conversations within a token budget: examples are shortened or dropped, the passage and its answers never."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from sinoner.text.sentences import clauses, sentences
 
 Count = Callable[[str], int]
 
-# What a chat template adds to a message: marks of begin and end, the role and a line end.
+# Tokens that a chat template adds to a message: begin and end marks, the role and a line end.
 MESSAGE_TOKENS = 4
-_SHORT = (
-    64  # characters of a text whose count is worth remembering: questions, acknowledgements, short answers
-)
-_REMEMBERED = 1 << 16
+_CACHED_LENGTH = 64  # texts up to this length are cached: questions, acknowledgements, short answers
+_CACHE_SIZE = 1 << 16
 
 
 class Fitted(NamedTuple):
-    """The examples that fit, how many were shortened and dropped, and whether it is too long even without any."""
+    """The examples that fit, how many were shortened or dropped, and whether it is too long even without examples."""
 
     examples: tuple[Annotation, ...]
     shortened: int = 0
@@ -46,25 +44,25 @@ def fit(
 ) -> Fitted:
     """Choose examples such that every conversation of a passage has at most ``max_tokens`` tokens.
 
-    The last example, which is the farthest, gives way first: it is shortened if it can be, else dropped, and then
-    the one before it. A shortened example ends with a sentence, else between two entities; it has the entities that are
-    wholly in what is left of it, at least one if it had any.
+    The last example, the least similar one, is shortened first if possible, else dropped; then the one before it, and so on.
+    A shortened example ends after a sentence, else after a clause or an entity. It keeps the entities that are entirely
+    inside the rest, at least one if it had any.
 
     Args:
-        annotation: what the conversations are about.
-        types: the types that are asked.
+        annotation: the annotated passage.
+        types: the types asked about.
         examples: nearest first.
         style: style of the conversations.
         mode: mode of the conversations; the longest one counts.
-        max_tokens: tokens of all contents, and ``MESSAGE_TOKENS`` for every message.
+        max_tokens: limit for the tokens of all contents plus ``MESSAGE_TOKENS`` per message.
         how: whether examples may be shortened.
-        count: tokens of a text. It is called for every turn once and a few times per example that does not fit.
+        count: counts the tokens of a text; called once per turn and a few times per example that does not fit.
 
     Returns:
-        The examples to show. When nothing helps, ``over`` is set and the conversation stays whole, without examples.
+        The examples to show. When the conversation is too long even without them, ``over`` is set and it is not cut.
     """
     shown = tuple(examples)
-    count = cache(count)  # in mode ``type`` every conversation has the same opening
+    count = cache(count)  # in mode ``type`` all conversations have the same opening
     asked = conversations(annotation, types, (), style, mode)
     room = max_tokens - max((_cost(c.messages, count) for c in asked), default=0)
     if room < 0:
@@ -83,19 +81,19 @@ def fit(
 
 
 def remembering(count: Count) -> Count:
-    """A count that looks at a short text only once: the turns of a data set are mostly the same few thousand."""
+    """A count with a cache for short texts: most turns of a data set are the same few thousand."""
     known: dict[str, int] = {}
 
-    def remembered(text: str) -> int:
-        if len(text) > _SHORT:
+    def cached_count(text: str) -> int:
+        if len(text) > _CACHED_LENGTH:
             return count(text)
         if (n := known.get(text)) is None:
             n = count(text)
-            if len(known) < _REMEMBERED:
+            if len(known) < _CACHE_SIZE:
                 known[text] = n
         return n
 
-    return remembered
+    return cached_count
 
 
 def _cost(messages: Iterable[Message], count: Count) -> int:
@@ -103,10 +101,10 @@ def _cost(messages: Iterable[Message], count: Count) -> int:
 
 
 def _longest(example: Annotation, fits: Callable[[Annotation], bool]) -> Annotation | None:
-    """The longest beginning of an example that fits; one that ends with a sentence wins over a longer one."""
+    """The longest beginning of an example that fits; one that ends after a sentence is preferred to a longer one."""
     for places in _places(example):
         fitting: Annotation | None = None
-        low, high = 0, len(places)  # places before low fit, those from high on do not
+        low, high = 0, len(places)  # places below low fit, those from high on do not
         while low < high:
             middle = (low + high) // 2
             shorter = _until(example, places[middle])
@@ -120,15 +118,15 @@ def _longest(example: Annotation, fits: Callable[[Annotation], bool]) -> Annotat
 
 
 def _places(example: Annotation) -> Iterator[list[int]]:
-    """Where an example may be cut, ascending: after sentences; then also after clauses and entities.
+    """The places where an example may be cut, ascending: after sentences; then also after clauses and entities.
 
-    No cut goes through an occurrence, and before each stands an entity, if there is any.
+    No cut is inside an occurrence, and each leaves at least one entity, if there is any.
     """
     text = example.passage.text
     spans = [(s, s + len(e.surface)) for e in example.entities for s in e.starts]
     first = min((end for _, end in spans), default=1)
 
-    def sound(places: Iterable[int]) -> list[int]:
+    def usable(places: Iterable[int]) -> list[int]:
         return [
             p
             for p in sorted(set(places))
@@ -136,12 +134,12 @@ def _places(example: Annotation) -> Iterator[list[int]]:
         ]
 
     after_sentences = list(accumulate(map(len, sentences(text))))
-    yield sound(after_sentences)
-    yield sound([*accumulate(map(len, clauses(text))), *(end for _, end in spans)])
+    yield usable(after_sentences)
+    yield usable([*accumulate(map(len, clauses(text))), *(end for _, end in spans)])
 
 
 def _until(example: Annotation, place: int) -> Annotation:
-    """An example up to a place. White space at the new end goes too, unless it belongs to a mention."""
+    """An example up to a place. White space at the new end is removed, unless it belongs to a mention."""
     spans = [(s, s + len(e.surface)) for e in example.entities for s in e.starts]
     inside = max((end for _, end in spans if end <= place), default=0)
     end = max(len(example.passage.text[:place].rstrip()), inside)

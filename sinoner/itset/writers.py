@@ -1,7 +1,7 @@
 """The files of the instruction-tuning set as bytes.
 
-What some passages add to each file is made where they are built (``Piece``), perhaps in another process; what stands around
-it depends on what came before, and is made where the files are written (``Frame``).
+The bytes that some passages add to each file (``Piece``) are made where the passages are built, perhaps in another process.
+The bytes around them depend on earlier pieces and are made where the files are written (``Frame``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sinoner.parquet import ConversationTable
 from sinoner.records import Conversation
 from sinoner.settings.itset_section import Format
 
-# What each format's file is called, after the name of the part.
+# Ending of the file of each format, after the name of the part.
 ENDINGS: dict[Format, str] = {
     "sharegpt": ".json",
     "messages": ".messages.jsonl",
@@ -27,12 +27,12 @@ ENDINGS: dict[Format, str] = {
 
 
 class Piece(NamedTuple):
-    """What some passages add to the files of a part.
+    """The bytes that some passages add to the files of a part.
 
     Attributes:
         waist: the lines of the conversations.
-        formats: bytes for the frame of each format.
-        left_out: occurrences that GLiNER's file cannot express.
+        formats: bytes to be passed to the frame of each format.
+        left_out: occurrences that the GLiNER format cannot represent.
     """
 
     waist: bytes
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
 
 
 def piece(passages: Iterable[Built], formats: Iterable[Format]) -> Piece:
-    """What these passages add to the files of these formats; at least one passage must have a conversation."""
+    """The bytes these passages add to the files of these formats; at least one passage must have a conversation."""
     built = list(passages)
     conversations = [c for b in built for c in b.conversations]
     waist = b"".join(map(disk.line, conversations))
@@ -67,11 +67,11 @@ class Frame(Protocol):
     """Turns pieces into the bytes of a file."""
 
     def add(self, piece: bytes) -> bytes:
-        """What a piece adds."""
+        """The bytes to write for a piece."""
         ...
 
     def end(self) -> bytes:
-        """What ends the file."""
+        """The bytes at the end of the file."""
         ...
 
 

@@ -1,6 +1,6 @@
-"""Cards of the published data set and model: YAML front matter for the Hub, a body for people.
+"""Cards of the published data set and model: YAML front matter for the Hub, and a Markdown body.
 
-Foreign text is escaped before it enters the Markdown; a path of this machine is shown by its last part only.
+Foreign text is escaped before it enters the Markdown; of a path on this machine only the last part is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sinoner.records import Annotator, Facts, Lang
 PAPER = "https://arxiv.org/abs/2406.17305"
 PAPER_TITLE = "Retrieval Augmented Instruction Tuning for Open NER with Large Language Models"
 ANNOTATIONS = "annotations"  # the second config of a data set, and its folder
-ANNOTATIONS_SPLIT = "full"  # its only split; holds the passages of every split, so it is not called train
+ANNOTATIONS_SPLIT = "full"  # its only split; contains the passages of every split, so it is not called train
 
 _TAGS = ("named-entity-recognition", "open-ner", "instruction-tuning")
 _LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文")}
@@ -26,27 +26,27 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 
 class CardFacts(Facts):
-    """What the cards tell.
+    """The facts on the cards.
 
     Attributes:
         name: title of the data set or model.
         languages: languages of the passages.
-        licence: licence identifier, as the Hub spells it, of what the card describes.
-        annotators: who annotated, the busiest first.
+        licence: licence of the data set or model, as an identifier of the Hub.
+        annotators: the annotators, those with most annotations first.
         counts: conversations per split.
         passages: annotated passages.
-        entities: entities of these passages.
-        types: distinct types.
+        entities: entities in these passages.
+        types: number of distinct types.
         top_types: the most frequent types with their number of entities, in order.
         style: style of the conversations.
-        prompt: construction prompt, when an LLM annotated.
+        prompt: construction prompt; None unless an LLM annotated.
         seed: seed of every random choice.
-        sources: where the passages come from.
-        base_model: model that was tuned.
-        lora: settings of the fine-tuning.
+        sources: origins of the passages.
+        base_model: model that was fine-tuned.
+        lora: fine-tuning settings.
         scores: scores of the models, in order.
         version: version of sinoner.
-        with_annotations: whether the data set carries the annotations as a second config.
+        with_annotations: whether the data set includes the annotations as a second config.
     """
 
     name: str
@@ -73,12 +73,12 @@ def dataset_card(facts: CardFacts, repo: str | None = None) -> str:
     """Render the card of the data set.
 
     Args:
-        facts: what to tell.
+        facts: the facts to render.
         repo: Hub repository for the loading code; a placeholder when None.
 
     Returns:
         Markdown with YAML front matter. Its configs name the splits that have conversations, and the
-        annotations when there are some.
+        annotations if any.
     """
     total = sum(facts.counts.values())
     body = [
@@ -94,7 +94,7 @@ def dataset_card(facts: CardFacts, repo: str | None = None) -> str:
         _types(facts),
         _columns(facts),
         "## Scores",
-        _scores(facts.scores, "Models that were tuned on this data, and their base models."),
+        _scores(facts.scores, "Models that were fine-tuned on this data, and their base models."),
         "## Limits",
         md.bullets(_limits(facts)),
         "## Loading",
@@ -113,8 +113,8 @@ def model_card(facts: CardFacts, dataset_repo: str | None, repo: str | None = No
     """Render the card of the model (a LoRA adapter).
 
     Args:
-        facts: what to tell.
-        dataset_repo: Hub repository of the data it was tuned on, when it is published.
+        facts: the facts to render.
+        dataset_repo: Hub repository of the training data, if it is published.
         repo: Hub repository of the model for the loading code; a placeholder when None.
 
     Returns:
@@ -128,7 +128,7 @@ def model_card(facts: CardFacts, dataset_repo: str | None, repo: str | None = No
         f"# {md.text(md.public(facts.name))}",
         f"A LoRA adapter for {base} that finds the entities of any named type in {_languages(facts, 0)} text.",
         "## How it was made",
-        f"Tuned on {train:,} conversations that were made from {facts.passages:,} passages with "
+        f"Fine-tuned on {train:,} conversations that were made from {facts.passages:,} passages with "
         f"{facts.entities:,} entities of {facts.types:,} types.{tuned_on}",
         _how(facts),
         md.table(
@@ -137,7 +137,7 @@ def model_card(facts: CardFacts, dataset_repo: str | None, repo: str | None = No
         if facts.lora
         else "",
         "## Scores",
-        _scores(facts.scores, "The base model and the tuned one, where both were scored."),
+        _scores(facts.scores, "The base model and the fine-tuned one, if both were scored."),
         "## Limits",
         md.bullets((*_limits(facts), "The licence of the base model applies as well.")),
         "## Loading",
@@ -220,7 +220,7 @@ def _how(facts: CardFacts) -> str:
     if facts.prompt:
         points.append(f"Construction prompt: {md.code(facts.prompt)}.")
     points.append(
-        f"Conversations: style {md.code(facts.style)}, seed {facts.seed}; train and validation were separated "
+        f"Conversations: style {md.code(facts.style)}, seed {facts.seed}; training and validation data were separated "
         "before any example was retrieved."
     )
     points.append(f"Tool: sinoner {md.text(facts.version)}.")
@@ -230,12 +230,12 @@ def _how(facts: CardFacts) -> str:
 def _labels(facts: CardFacts) -> str:
     machines = [_annotator(a) for a in facts.annotators if a.source != "human"]
     if not machines:
-        by_hand = "Labels: made by people (`human`); they came with the corpus."
+        by_hand = "Labels: human annotations (`human`) from the corpus."
         return by_hand if facts.annotators else "Labels: none are recorded."
-    tail = "; nobody has checked them one by one."
+    tail = "; they were not checked individually."
     if any(a.source == "human" for a in facts.annotators):
-        tail = "; only the passages marked `human` have labels made by people, which came with the corpus."
-    return f"Labels: they come from {md.listed(machines)}, not from people{tail}"
+        tail = "; only the passages marked `human` have human annotations, from the corpus."
+    return f"Labels: produced by {md.listed(machines)}, not by humans{tail}"
 
 
 def _annotator(by: Annotator) -> str:
@@ -267,14 +267,14 @@ def _types(facts: CardFacts) -> str:
 def _columns(facts: CardFacts) -> str:
     text = (
         "Columns: `id`; `messages` (a list of `role` and `content`); `passage`, the id of the passage; "
-        "`types`, the types asked; `examples`, the ids of the passages shown as examples."
+        "`types`, the types asked about; `examples`, the ids of the passages shown as examples."
     )
     if not (facts.with_annotations and facts.passages > 0):
         return text
     return (
-        f"{text} The config `{ANNOTATIONS}` holds the labelled passages of all splits: `id`, `text`, `lang`, "
+        f"{text} The config `{ANNOTATIONS}` contains the labelled passages of all splits: `id`, `text`, `lang`, "
         "`entities` (a list of `text`, `type`, `start`, `end`; offsets count Unicode code points, "
-        "`end` is exclusive) and `by`, who labelled."
+        "`end` is exclusive) and `by`, the annotator."
     )
 
 
@@ -302,19 +302,19 @@ def _scores(scores: Sequence[Score], lead: str) -> str:
 
 def _limits(facts: CardFacts) -> tuple[str, ...]:
     machine = any(a.source != "human" for a in facts.annotators)
-    labels = "Automatic labels miss entities, draw wrong borders and give wrong types; what is learned from them, too."
+    labels = "Automatic labels miss entities and have wrong boundaries and types; models learn these errors."
     return (
         *((labels,) if machine else ()),
-        "An annotator that gives no offsets claims every occurrence of a mention in its passage.",
-        "Types are free text: two names may mean the same, and one name may be used in several ways.",
-        "Rights in the texts stay with their sources. Do not use this to decide about people.",
+        "When an annotator returns no offsets, every occurrence of a mention in its passage is labelled.",
+        "Types are free text: two names may have the same meaning, and one name may have several.",
+        "The rights in the texts remain with their sources. Do not use this to make decisions about people.",
     )
 
 
 def _credit(facts: CardFacts) -> str:
     return (
         f"The method is RA-IT: *{PAPER_TITLE}*, [arXiv 2406.17305]({PAPER}). "
-        f"This is an independent product of sinoner {md.text(facts.version)}, not a release of its authors."
+        f"This was made independently with sinoner {md.text(facts.version)}; it is not a release by the authors of the paper."
     )
 
 
@@ -337,7 +337,7 @@ from transformers import AutoTokenizer
 model = AutoPeftModelForCausalLM.from_pretrained("{repo}")
 tokenizer = AutoTokenizer.from_pretrained("{repo}")
 
-# the turns of a conversation up to its last question: write your own in the same form
+# the turns of a conversation up to its last question; write your own in the same form
 messages = load_dataset("{dataset}", split="{split}")[0]["messages"][:-1]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 answer = model.generate(**inputs, max_new_tokens=1024, do_sample=False)

@@ -1,6 +1,6 @@
-"""Folders as the Hugging Face Hub wants them, and their upload.
+"""Folders in the layout of the Hugging Face Hub, and their upload.
 
-A folder is written beside its final place and renamed, so nothing half-made stays under its name.
+A folder is written next to its final path and then renamed, so an incomplete one never has the final name.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def write_dataset(
     """Write the data set: one Parquet file per split, the annotations as a second config, and the card.
 
     Args:
-        folder: where; a data set written there earlier is replaced.
-        splits: conversations per split, read once; a split without any gets no file.
+        folder: target; a data set written there earlier is replaced.
+        splits: conversations per split, read once; an empty split gets no file.
         annotations: the labelled passages of all splits.
         card: text of README.md; its configs must name the files that are written.
 
     Raises:
-        InputError: the folder holds something else, or may not be written.
-        StoppedError: the disk is full. The earlier folder is still there.
+        InputError: the folder contains something else, or cannot be written.
+        StoppedError: the disk is full. The earlier folder is kept.
     """
     with _replacing(folder) as part:
         for split, conversations in splits.items():
@@ -68,15 +68,15 @@ def write_model(folder: Path, adapter: Path, card: str, base_model: str) -> None
     """Write the model: the adapter, its tokenizer and the card.
 
     Args:
-        folder: where; a model written there earlier is replaced.
+        folder: target; a model written there earlier is replaced.
         adapter: the folder that training saved.
         card: text of README.md.
-        base_model: Hub repository of the base model; takes the place of the path the adapter was trained from.
+        base_model: Hub repository of the base model; replaces the path that the adapter was trained from.
 
     Raises:
         InputError: the adapter is incomplete, ``base_model`` is not the name of a repository, or the
-            folder holds something else or may not be written.
-        StoppedError: the disk is full. The earlier folder is still there.
+            folder contains something else or cannot be written.
+        StoppedError: the disk is full. The earlier folder is kept.
     """
     if md.repo_id(base_model) is None:
         name = md.public(base_model)
@@ -97,30 +97,30 @@ def write_model(folder: Path, adapter: Path, card: str, base_model: str) -> None
 
 
 def upload(folder: Path, repo: str, kind: Kind, private: bool) -> str:
-    """Create the repository when it is missing and upload a folder that was written here.
+    """Create the repository if it is missing, and upload a folder written by this module.
 
-    Files of an earlier upload that are gone from the data set's folder are deleted from the repository.
+    Files of an earlier upload that are no longer in the folder of the data set are deleted from the repository.
 
     Args:
-        folder: what ``write_dataset`` or ``write_model`` wrote.
+        folder: a folder written by ``write_dataset`` or ``write_model``.
         repo: ``OWNER/NAME``; without an owner, the account of the token.
         kind: dataset or model.
-        private: whether the repository is private. A public repository of that name is then refused.
+        private: whether the repository is private. If so, an existing public repository is refused.
 
     Returns:
         The address of the repository.
 
     Raises:
-        InputError: the folder is not there.
-        EndpointError: the Hub cannot be used (no token, refused, unreachable, bad name); never holds the token.
+        InputError: the folder does not exist.
+        EndpointError: the Hub cannot be used (no token, refused, unreachable, bad name); the message never contains the token.
     """
     if not (folder / "README.md").is_file():
-        raise InputError(f"{folder}: no published folder; write it first with publish --dry-run")
+        raise InputError(f"{folder}: is not a published folder; write it first with publish --dry-run")
     if md.repo_id(repo) is None:
         raise EndpointError(
             f"{md.flat(repo)!r} is not a repository name: write OWNER/NAME (letters, digits, - _ .)"
         )
-    # The library reads HF_ENDPOINT only when it is imported; read here, a later value counts as well.
+    # The library reads HF_ENDPOINT only when it is imported; a later value is used because it is read here.
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     with _plain_errors(repo, endpoint):
         return _upload(folder, repo, kind, private, endpoint)
@@ -133,12 +133,12 @@ def _upload(folder: Path, repo: str, kind: Kind, private: bool, endpoint: str) -
     if not token:
         raise EndpointError(f"no token for {endpoint}: {_LOGIN}")
     if not (token.isascii() and token.isprintable()):
-        raise EndpointError(f"the token for {endpoint} holds characters that no token has: {_LOGIN}")
+        raise EndpointError(f"the token for {endpoint} contains characters that no token has: {_LOGIN}")
     api = HfApi(endpoint=endpoint, token=token, library_name="sinoner")
     url = api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
     if private and not api.repo_info(url.repo_id, repo_type=kind).private:
         raise EndpointError(
-            f"{url.repo_id} exists and is public: set publish.private=false if that is wanted, or choose another name"
+            f"{url.repo_id} exists and is public: set publish.private=false to upload to it, or choose another name"
         )
     ours = [f"{part}/*-?????-of-?????.parquet" for part in ("data", cards.ANNOTATIONS)]
     with _bars_on_terminals():
@@ -172,14 +172,14 @@ def _bars_on_terminals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _plain_errors(repo: str, endpoint: str) -> Iterator[None]:
-    """Turn what the Hub client raises into one line. Its messages are not repeated: they may hold the token."""
+    """Turn exceptions of the Hub client into one line. Their messages are not repeated: they may contain the token."""
     import httpx2
     from huggingface_hub.errors import DeviceCodeError, HfHubHTTPError, OfflineModeIsEnabled, OIDCError
 
     try:
         yield
     except (httpx2.HTTPError, OSError, ValueError, RuntimeError, OIDCError, DeviceCodeError) as error:
-        # The client wraps what happens in its upload threads into a RuntimeError.
+        # The client wraps exceptions of its upload threads in a RuntimeError.
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         if isinstance(cause, OfflineModeIsEnabled):
             line = "HF_HUB_OFFLINE is set: unset it to upload"
@@ -196,7 +196,7 @@ def _plain_errors(repo: str, endpoint: str) -> Iterator[None]:
                 f"{endpoint} does not accept the front matter of README.md for {repo}: check publish.licence"
             )
         elif isinstance(cause, (OSError, RuntimeError)):
-            line = f"the upload of {repo} to {endpoint} broke off ({type(cause).__name__}): run again"
+            line = f"the upload of {repo} to {endpoint} was interrupted ({type(cause).__name__}): run again"
         else:
             raise
         raise EndpointError(line) from None
@@ -206,20 +206,20 @@ def _status_line(status: int, repo: str, endpoint: str) -> str:
     if status == 401:
         return f"{endpoint} does not accept the token (401): {_LOGIN}"
     if status == 403:
-        return f"the token may not write to {repo} at {endpoint} (403): check the owner, or {_LOGIN} with write access"
+        return f"the token may not write to {repo} at {endpoint} (403): check the owner, or {_LOGIN} (write access)"
     if status == 404:
-        return f"{repo} is not at {endpoint} or the token may not see it (404): check the name and the token"
+        return f"{repo} does not exist at {endpoint} or the token may not read it (404): check the name and the token"
     if status == 429 or status >= 500:
-        return f"{endpoint} is busy or out of order ({status}): run again later"
-    return f"{endpoint} refuses the upload of {repo} ({status}): check the name and the licence"
+        return f"{endpoint} is overloaded or failing ({status}): run again later"
+    return f"{endpoint} refused the upload of {repo} ({status}): check the name and the licence"
 
 
 def _replacing(folder: Path) -> AtomicFolder:
-    """A new folder that takes the place of ``folder``, which may hold only what was published from here."""
+    """A new folder that replaces ``folder``, which may contain only a folder published earlier."""
     if folder.exists() and (
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / "README.md").is_file())
     ):
-        raise InputError(f"{folder}: is not a published folder and is not overwritten; choose another place")
+        raise InputError(f"{folder}: is not a published folder and is not overwritten; choose another folder")
     return AtomicFolder(folder)
 
 
@@ -247,7 +247,7 @@ def _annotation_row(annotation: Annotation) -> dict[str, Any]:
 
 
 def _write_parquet(folder: Path, split: str, rows: Iterator[dict[str, Any]], features: Any) -> None:
-    """Write the rows batch by batch; the schema tells ``datasets`` its features. No rows, no file."""
+    """Write the rows batch by batch; the schema carries the features for ``datasets``. Without rows, no file is written."""
     import pyarrow.parquet as pq
     from datasets import Dataset
 
@@ -262,7 +262,7 @@ def _write_parquet(folder: Path, split: str, rows: Iterator[dict[str, Any]], fea
 
 
 def _check_configs(folder: Path, card: str) -> None:
-    """A card that names files which are not there would make the whole data set unloadable."""
+    """Check that card and files agree: a card that names missing files would make the whole data set unloadable."""
     configs = yaml.safe_load(card.split("\n---\n", 1)[0].removeprefix("---\n")).get("configs") or []
     named = {
         file for config in configs for data in config["data_files"] for file in folder.glob(data["path"])
@@ -285,7 +285,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _without_paths(config: dict[str, Any], base_model: str) -> dict[str, Any]:
-    """The configuration with the base model's public name, and no absolute path in any setting."""
+    """The configuration with the public name of the base model, and without absolute paths."""
 
     def clean(key: str, value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Foreign text in Markdown: what comes from a corpus, a model or a person stays inert.
+"""Foreign text in Markdown: text from a corpus, a model or a user is escaped, so it stays plain text.
 
-``text`` and ``code`` escape; the other functions put together what is already escaped.
+``text`` and ``code`` escape; ``bullets``, ``listed`` and ``table`` combine text that is already escaped.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 
-# Controls, and the marks that turn the reading direction of what follows.
+# Control characters, and marks that change the reading direction.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
 _PLAIN = re.compile(r"[\w./:#+ -]+")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-# What the Hub allows in OWNER/NAME (huggingface_hub's validate_repo_id), the owner optional.
+# The form of OWNER/NAME that the Hub accepts (huggingface_hub's validate_repo_id), the owner optional.
 _REPO = re.compile(r"(?!.*(--|\.\.|\.git$))[A-Za-z0-9]([\w.-]*\w)?(/[A-Za-z0-9_]([\w.-]*\w)?)?", re.ASCII)
 
 
 def flat(value: str) -> str:
-    """The text in one line, without controls."""
+    """The text in one line, without control characters."""
     return " ".join(_CONTROLS.sub(" ", value).split())
 
 
 def public(value: str) -> str:
-    """A name as the world may see it: of an absolute path of this machine only the last part."""
+    """A name that is safe to publish: of an absolute path on this machine only the last part."""
     line = flat(value)
     if _WINDOWS.match(line):
         return PureWindowsPath(line).name or line
@@ -33,13 +33,13 @@ def public(value: str) -> str:
 
 
 def text(value: str) -> str:
-    """Text that Markdown shows as it is: no markup, HTML, table cell or link comes out of it."""
+    """Text escaped so that Markdown shows it as it is, without markup, HTML, table cells or links."""
     safe = _MARKUP.sub(r"\\\1", html.escape(flat(value), quote=False)).replace("://", "&#58;//")
     return re.sub(r"(?i)(www)\.", r"\1&#46;", safe).replace("@", "&#64;")
 
 
 def code(value: str) -> str:
-    """A name as a code span where that is harmless, escaped text otherwise; paths are shortened."""
+    """A name as a code span where that is safe, else as escaped text; paths are shortened."""
     line = public(value)
     return f"`{line}`" if _PLAIN.fullmatch(line) else text(line)
 
@@ -55,7 +55,7 @@ def listed(items: Sequence[str]) -> str:
 
 
 def bullets(points: Iterable[str]) -> str:
-    """A list, one point a line."""
+    """A list, one point per line."""
     return "\n".join(f"- {point}" for point in points)
 
 

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[np.float32]
     Rows = npt.NDArray[np.int64]
 
-# The recall that is looked for, over this many queries; effort doubles until it is there or everything is searched.
+# The target recall and the number of queries to measure it on; the effort doubles until it is reached or everything is searched.
 RECALL = 0.99
 _MEASURED = 256
-# Rows that train the cells of IVF, per cell (more than FAISS asks for helps little).
+# Training rows per IVF cell (more than FAISS requires helps little).
 _PER_CELL = 64
 
 
 def approximate(
     queries: Vectors, pool: Vectors, k: int, kind: Literal["ivf", "hnsw"]
 ) -> tuple[Rows, Vectors, str, float]:
-    """About the ``k`` pool rows with the largest inner product for every query, best first, ties by the smaller row.
+    """Approximately the ``k`` pool rows with the largest inner product for every query, best first, ties by the smaller row.
 
     Args:
         queries: shape ``(n, dim)``, rows of length 1.
@@ -32,19 +32,19 @@ def approximate(
         kind: inverted lists (cells of k-means), or a graph.
 
     Returns:
-        Rows (-1 where fewer were found) and scores, both of shape ``(n, k)``; what was searched with; and the recall:
-        the share of the true neighbours found, over 256 queries.
+        Rows (-1 where fewer were found) and scores, both of shape ``(n, k)``; a description of the method; and the recall,
+        the share of the true neighbours found for 256 queries.
 
     Raises:
         MissingExtraError: FAISS is not installed.
     """
     library = faiss()
     index, effort, most = _ivf(library, pool) if kind == "ivf" else _hnsw(library, pool, k)
-    asked = np.random.default_rng(0).permutation(len(queries))[:_MEASURED]
-    truth, _ = exact(queries[asked], pool, k)
+    sample = np.random.default_rng(0).permutation(len(queries))[:_MEASURED]
+    truth, _ = exact(queries[sample], pool, k)
     while True:
         _set(index, kind, effort)
-        _, found = index.search(queries[asked], k)
+        _, found = index.search(queries[sample], k)
         hits = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, found, strict=True))
         recall = hits / truth.size
         if recall >= RECALL or effort >= most:
@@ -58,11 +58,11 @@ def approximate(
 
 
 def _ivf(library: Any, pool: Vectors) -> tuple[Any, int, int]:
-    cells = max(1, min(4 * round(len(pool) ** 0.5), len(pool) // 39))  # FAISS asks for 39 rows per cell
+    cells = max(1, min(4 * round(len(pool) ** 0.5), len(pool) // 39))  # FAISS requires 39 rows per cell
     centres = library.IndexFlatIP(pool.shape[1])
     if (
         cells == 1
-    ):  # holds everything, whatever its centre: nothing to learn, and FAISS prints no warning about it
+    ):  # one cell contains everything whatever its centre; without training, FAISS prints no warning
         centres.add(pool[:1])
     index = library.IndexIVFFlat(centres, pool.shape[1], cells, library.METRIC_INNER_PRODUCT)
     chosen = np.random.default_rng(0).permutation(len(pool))[: _PER_CELL * cells]

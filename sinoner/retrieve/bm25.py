@@ -1,7 +1,7 @@
-"""BM25 scores of given candidates, and the best passages of a whole pool.
+"""BM25 scores of given candidates, and the best passages of the whole pool.
 
-Either variant is a table of weights, one per passage and word; a score is the sum of the weights of the query's words, each as
-often as the query repeats it. Words the pool does not have count nothing.
+Either variant is a table of weights, one per passage and word; a score is the sum of the weights of the query's words, counting
+repetitions. Words that are not in the pool contribute nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # k1 and b as in the paper's code; the defaults of bm25s as well. EPSILON: share of the mean idf that replaces a negative one.
 K1, B, EPSILON = 1.5, 0.75, 0.25
-_QUERIES = 1024  # scored at a time, so that the arrays beside the result stay small
+_QUERIES = 1024  # queries scored at a time, to keep temporary arrays small
 _CELLS = (
     1 << 22
 )  # scores of a block in a search of the whole pool: 50 MB when every passage shares a word with every query
@@ -35,7 +35,7 @@ class Bm25:
     """The passages of one pool as a table of weights, shape ``(passages, words)``.
 
     ``gensim`` (that of the paper's code, gensim 3.7 to 3.8): idf = ln(N - n + 0.5) - ln(n + 0.5); an idf below 0 becomes 0.25
-    times the mean of all, the negative ones included. In a pool of a few passages that mean can be negative, and so can scores.
+    times the mean of all, including the negative ones. In a pool of a few passages that mean can be negative, and so can scores.
     ``lucene``: idf = ln(1 + (N - n + 0.5) / (n + 0.5)) and no factor k1 + 1, as bm25s computes it: never negative, another scale.
 
     Args:
@@ -53,14 +53,14 @@ class Bm25:
 
         self._ids = {word: i for i, word in enumerate(dict.fromkeys(chain.from_iterable(pool)))}
         counts = self._counts(pool)
-        if not self._ids:  # no word, so no mean idf and no mean length either
+        if not self._ids:  # without words there is no mean idf and no mean length
             self._weights = counts
         elif variant == "gensim":
             self._weights = _gensim(counts, len(self._ids))
         else:
             self._weights = self._lucene(pool)
         self._postings: Any = None
-        # Where each passage begins in the table, and behind the last one an empty passage: that of "no candidate".
+        # Where each passage begins in the table, followed by an empty passage that stands for "no candidate".
         self._starts = np.append(self._weights.indptr, self._weights.indptr[-1:])
 
     def scores(self, query: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ class Bm25:
         return found
 
     def scores_many(self, queries: Sequence[Sequence[str]], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Scores of the candidates of many queries; nothing but the candidates is scored.
+        """Scores of the candidates of many queries; only the candidates are scored.
 
         Args:
             queries: the words of each query.
@@ -100,9 +100,9 @@ class Bm25:
     ) -> None:
         """Write the scores of a block of queries to ``found``.
 
-        The table is multiplied by one query at a time, and only where its candidates are. Copying their rows out would take as
-        long again, so a second table shares its numbers and has pointers of its own: start and end of one candidate after the
-        other, last row first. Between two candidates that makes a row that ends before it starts, which costs and adds nothing.
+        The table is multiplied by one query at a time, limited to the rows of its candidates. Copying these rows would double the
+        time, so a second table shares the data but has its own row pointers: start and end of one candidate after the other,
+        last row first. Between two candidates this makes a row that ends before it starts, which costs and adds nothing.
         """
         import numpy as np
         from scipy.sparse import csr_array
@@ -131,7 +131,7 @@ class Bm25:
         np.put_along_axis(found, order, summed, axis=1)
 
     def top(self, queries: Sequence[Sequence[str]], n: int) -> Iterator[Hits]:
-        """The best ``n`` rows of the whole pool for each query, as far as their score is above 0; ties go to the smaller row.
+        """The best ``n`` rows of the whole pool for each query, only those with a score above 0; ties go to the smaller row.
 
         Args:
             queries: the words of each query.
@@ -153,7 +153,7 @@ class Bm25:
                 yield _best(product, i, n)
 
     def _numbered(self, texts: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Word numbers of all texts in a row, and where each text begins and the last one ends.
+        """The concatenated word numbers of all texts, the offset of each text and the end of the last one.
 
         Unknown words get the number of the last column, which has no weights.
         """
@@ -165,7 +165,7 @@ class Bm25:
         return np.fromiter(numbers, np.int64, int(ends[-1])), ends
 
     def _counts(self, texts: Sequence[Sequence[str]]) -> Any:
-        """How often each text has each word: a sparse table with one column more than the pool has words, for unknown ones."""
+        """The number of times each word occurs in each text: a sparse table with an extra last column for unknown words."""
         import numpy as np
         from scipy.sparse import csr_array
 

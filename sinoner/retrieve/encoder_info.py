@@ -1,4 +1,4 @@
-"""What is known of an embedding model before its weights are loaded: pooling, length of its vectors, version."""
+"""Properties of an embedding model read without loading its weights: pooling, dimension, version."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Pooling = Literal["cls", "mean", "last_token"]
 
-_CACHED = "models--"  # what the name of a model's folder in the cache of the hub begins with
-_COMMIT = 12  # digits of a commit that identify it
-_HEAD = 1 << 16  # bytes of a weight file that are looked at: the names and shapes, and the first numbers
+_CACHED = "models--"  # beginning of the name of a model's folder in the hub cache
+_COMMIT = 12  # digits of a commit hash that are used
+_HEAD = 1 << 16  # bytes of a weight file that are hashed: names, shapes and the first numbers
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".onnx")
-_TOLD = (".json", ".txt", ".model")  # configuration and tokenizer
-# Models that FlagEmbedding knows by the end of their name; asking it costs seconds, so others are not asked for.
+_CONFIGURATION = (".json", ".txt", ".model")  # configuration and tokenizer
+# Models that FlagEmbedding may know, by the end of their name; looking one up takes seconds, so it is skipped for others.
 _FAMILIES = re.compile(
     r"^(bge|e5|multilingual-e5|gte|bce|qwen3-embedding|sfr-embedding|linq-embed)\b", re.IGNORECASE
 )
@@ -43,15 +43,15 @@ class Source(NamedTuple):
     """An encoder to load.
 
     Attributes:
-        kind: the embedder of the settings that it belongs to.
-        asked: the model as it was named.
+        kind: value of ``retrieve.embedder``.
+        named: the model, as the settings name it.
         place: hub id or folder to load from.
-        pooling: what represents a text: its first, its last or the mean of its tokens.
+        pooling: whether the first token, the last or the mean of all represents a text.
         prefix: written before every text.
     """
 
     kind: str
-    asked: NamedModel
+    named: NamedModel
     place: str
     pooling: Pooling
     prefix: str = ""
@@ -59,14 +59,14 @@ class Source(NamedTuple):
     @property
     def name(self) -> str:
         """Embedder and model."""
-        return f"{self.kind}:{self.asked.model}"
+        return f"{self.kind}:{self.named.model}"
 
 
-def pooling(asked: NamedModel, place: str, setting: str) -> Pooling:
-    """The pooling of a model: that of the setting; for ``auto`` as the model or FlagEmbedding says, else ``cls``.
+def pooling(named: NamedModel, place: str, setting: str) -> Pooling:
+    """The pooling of a model: the setting; for ``auto`` that of the model or of FlagEmbedding, else ``cls``.
 
     Args:
-        asked: the model as it was named.
+        named: the model, as the settings name it.
         place: hub id or folder to load from.
         setting: a pooling, or ``auto``.
 
@@ -75,7 +75,7 @@ def pooling(asked: NamedModel, place: str, setting: str) -> Pooling:
     """
     if setting != "auto":
         return cast(Pooling, setting)
-    config = noted(asked, place, "1_Pooling/config.json")
+    config = read_json(named, place, "1_Pooling/config.json")
     if isinstance(config, dict):
         mode = config.get("pooling_mode")
         on = [mode] if mode else [k for k, v in config.items() if k.startswith("pooling_mode_") and v is True]
@@ -83,9 +83,9 @@ def pooling(asked: NamedModel, place: str, setting: str) -> Pooling:
             return _POOLINGS[str(on[0])]
         if on:
             raise InputError(
-                f"embedding model {asked.model!r} pools by {on[0]!r}; set retrieve.embedder=sentence-transformers, which can"
+                f"embedding model {named.model!r} pools by {on[0]!r}; set retrieve.embedder=sentence-transformers, which can"
             )
-    name = Path(asked.model).name
+    name = Path(named.model).name
     if _FAMILIES.match(name) and importlib.util.find_spec("FlagEmbedding") is not None:
         return known_to_flag_embedding(name) or "cls"
     return "cls"
@@ -94,7 +94,7 @@ def pooling(asked: NamedModel, place: str, setting: str) -> Pooling:
 def known_to_flag_embedding(name: str) -> Pooling | None:
     """The pooling that FlagEmbedding uses for a model of this name, or None when it does not know it.
 
-    The one place that reads a table which FlagEmbedding does not document; it has no other way to ask without weights.
+    The only place that reads this undocumented table of FlagEmbedding, which offers no other way without loading weights.
 
     Raises:
         InputError: this version of FlagEmbedding has no such table.
@@ -111,11 +111,11 @@ def known_to_flag_embedding(name: str) -> Pooling | None:
 
 
 @models.quiet()
-def dimension(asked: NamedModel, place: str) -> int:
-    """Numbers in a vector of the model, read from its configuration alone.
+def dimension(named: NamedModel, place: str) -> int:
+    """The dimension of the model's vectors, read from its configuration.
 
     Args:
-        asked: the model as it was named.
+        named: the model, as the settings name it.
         place: hub id or folder to load from.
 
     Raises:
@@ -126,11 +126,11 @@ def dimension(asked: NamedModel, place: str) -> int:
     try:
         return int(AutoConfig.from_pretrained(place).hidden_size)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise asked.cannot_load(error) from None
+        raise named.cannot_load(error) from None
 
 
 def finite(vectors: Vectors, source: str) -> Vectors:
-    """The vectors, when all are numbers.
+    """The vectors, if all are finite numbers.
 
     Raises:
         InputError: some are not.
@@ -139,18 +139,18 @@ def finite(vectors: Vectors, source: str) -> Vectors:
 
     if not np.isfinite(vectors).all():
         raise InputError(
-            f"embedding model {source!r} gave vectors that are not finite numbers; set retrieve.dtype=float32, or"
+            f"embedding model {source!r} returned vectors that are not finite numbers; set retrieve.dtype=float32, or"
             " check its files"
         )
     return vectors
 
 
 def fingerprint(model: str) -> str:
-    """What a model is: its hub id with the revision in the cache, or a folder's name with a hash of its files.
+    """The identity of a model: its hub id with the cached revision, or the name of its folder with a hash of its files.
 
-    A folder in the cache of the hub is what it was downloaded from, so that vectors do not depend on whether the hub could be
-    reached. Of weights the size and the first 64 KiB are hashed, of all other files everything; the location of the folder is not
-    part of it.
+    A folder in the hub cache is identified by its model and commit, so that vectors do not depend on whether the hub could be
+    reached. Of weight files, the size and the first 64 KiB are hashed; configuration and tokenizer files are hashed entirely. The
+    location of the folder is not part of the hash.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -163,7 +163,7 @@ def fingerprint(model: str) -> str:
         name = path.relative_to(folder).as_posix()
         if (
             not path.is_file()
-            or path.suffix not in (*_WEIGHTS, *_TOLD)
+            or path.suffix not in (*_WEIGHTS, *_CONFIGURATION)
             or name.startswith((".", "checkpoint-"))
         ):
             continue
@@ -189,11 +189,11 @@ def _revision(model: str) -> str | None:
     return Path(found).parent.name[:_COMMIT] if isinstance(found, str) else None
 
 
-def noted(asked: NamedModel, place: str, name: str) -> Any:
-    """The content of a JSON file of the model, or None when it has none that can be read.
+def read_json(named: NamedModel, place: str, name: str) -> Any:
+    """The content of a JSON file of the model, or None when there is none or it cannot be read.
 
     Args:
-        asked: the model as it was named.
+        named: the model, as the settings name it.
         place: hub id or folder to load from.
         name: the file, relative to the model.
 
@@ -208,10 +208,10 @@ def noted(asked: NamedModel, place: str, name: str) -> Any:
         try:
             with models.quiet():
                 path = Path(hf_hub_download(place, name))
-        except EntryNotFoundError:  # there is none, or the hub cannot be reached and it was never downloaded
+        except EntryNotFoundError:  # no such file, or the hub cannot be reached and it is not cached
             return None
         except (OSError, ValueError) as error:
-            raise asked.cannot_load(error) from None
+            raise named.cannot_load(error) from None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

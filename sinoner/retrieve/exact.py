@@ -1,7 +1,7 @@
 """Exact nearest neighbours by inner product, through a flat index of FAISS.
 
-Where the order of two rows could be decided by how a matrix product happened to be cut into blocks, the inner product of
-the two vectors alone decides, so that equal rows get equal scores and ties go to the smaller row.
+Rounding in a matrix product depends on how it is cut into blocks. Where that could decide the order of two rows, their inner
+products are computed one by one, so that equal rows get equal scores and ties go to the smaller row.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[np.float32]
     Rows = npt.NDArray[np.int64]
 
-# Searched beyond k, so that ties at the border are seen.
+# Neighbours searched beyond k, so that ties at the border are noticed.
 _BEYOND = 16
-# By how much two ways to compute a float32 inner product of unit vectors may differ.
+# Maximum difference between two computations of the same float32 inner product of unit vectors.
 _NOISE = 2e-6
-# More rows than twice those requested and this, all as good as the last of them, are not told apart one by one.
+# Candidates beyond twice k plus this number are compared by rounded scores instead of one by one.
 _CROWD = 256
 _BLOCK = 1024
 
@@ -43,7 +43,7 @@ def exact(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
     """
     library = faiss()
     index = library.IndexFlatIP(pool.shape[1])
-    if library.get_num_gpus():  # of the GPU build of FAISS
+    if library.get_num_gpus():  # only in the GPU build of FAISS
         index = library.index_cpu_to_all_gpus(index)
     index.add(pool)
     rows = np.empty((len(queries), k), dtype=np.int64)
@@ -61,7 +61,7 @@ def exact(queries: Vectors, pool: Vectors, k: int) -> tuple[Rows, Vectors]:
 
 
 def faiss() -> Any:
-    """The library FAISS.
+    """The FAISS library.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -74,8 +74,8 @@ def faiss() -> Any:
 
 
 def _decide_ties(queries: Vectors, pool: Vectors, found: Rows, scores: Vectors) -> None:
-    """Score again, one by one, what is nearly equal to its neighbour in a descending order, and sort it again."""
-    with np.errstate(invalid="ignore"):  # -inf, where a row has no more
+    """Recompute, one by one, the scores that are nearly equal to a neighbouring score, and sort again."""
+    with np.errstate(invalid="ignore"):  # -inf where there are no more rows
         close = scores[:, :-1] - scores[:, 1:] < 2 * _NOISE
     tied = np.zeros(scores.shape, dtype=bool)
     tied[:, :-1] |= close
@@ -92,7 +92,7 @@ def _decide_ties(queries: Vectors, pool: Vectors, found: Rows, scores: Vectors) 
 
 
 def _search_again(queries: Vectors, pool: Vectors, unsure: Rows, rows: Rows, scores: Vectors) -> None:
-    """Search the whole pool for these queries, and put the result in its place."""
+    """Search the whole pool for these queries and replace their results."""
     k = rows.shape[1]
     for low in range(0, len(unsure), 256):
         some = unsure[low : low + 256]
@@ -103,7 +103,7 @@ def _search_again(queries: Vectors, pool: Vectors, unsure: Rows, rows: Rows, sco
 
 
 def _whole(queries: Vectors, pool: Vectors, k: int) -> Iterator[Rows]:
-    """Rows of the whole pool among which the ``k`` best are; of a crowd of equals (to 6 decimals) the smallest rows."""
+    """For each query, pool rows that include the ``k`` best; of many equal ones (to 6 decimals) the smallest rows."""
     for products in queries @ pool.T:
         border = np.partition(products, len(products) - k)[len(products) - k]
         near = np.flatnonzero(products >= border - 2 * _NOISE)

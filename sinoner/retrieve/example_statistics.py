@@ -1,4 +1,4 @@
-"""Statistics of the examples that were found: how many, how near, how often the same ones."""
+"""Statistics of the retrieved examples: their number, similarity and reuse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COSINES = (-1.0, 0.02, 100)  # of the histogram: lowest value, width and number
 _SCORES = (0.0, 5.0, 40)
 _USES = (0.0, 1.0, 21)
 _MOST_USED = 10
-_BEGINNING = 80  # code points kept of a text
+_BEGINNING = 80  # code points of a text that are kept
 
 
 def usage(
@@ -36,13 +36,13 @@ def usage(
 
     Args:
         queries: the passages.
-        pool: where the examples come from.
+        pool: the pool of the examples.
         retrieved: the examples, in the order of the queries.
-        settings: under which they were found.
+        settings: the settings of the retrieval.
         lang: the language.
-        embedder: name of what made the vectors.
-        cut: texts of which it did not read the end.
-        benchmark: whose passages they are; empty for those of the run.
+        embedder: name of the embedder.
+        cut: number of texts whose end was not embedded.
+        benchmark: the benchmark of the queries; empty for passages of the run.
     """
     numbers, times = Counter[int](), Counter[str]()
     entries = {e.id: e for e in pool.entries}
@@ -91,13 +91,13 @@ def _mean(values: Sequence[float], digits: int) -> float | None:
 
 
 def _half(times: Sequence[int]) -> int:
-    """How many of the largest, which come first, make up half of the sum."""
+    """How many of the values, largest first, make up half of the sum."""
     total = sum(times)
     return next((n for n, so_far in enumerate(accumulate(times), 1) if 2 * so_far >= total), 0)
 
 
 def _histogram(values: Iterable[float], low: float, width: float, bins: int) -> Histogram:
-    """The histogram of values, without counts where there are none."""
+    """The histogram of values, without counts if there are no values."""
     counted = Bins(low, width, bins)
     for value in values:
         counted.add(value)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from sinoner.retrieve.embedder import Vectors
 
 _WINDOW = 8192  # texts that are cut and sorted at a time, so that memory does not grow with the corpus
-_BUDGET = 1024  # tokens of a batch: larger ones leave the cache of a core, smaller ones do not fill it
+_BUDGET = (
+    1024  # tokens of a batch: larger ones do not fit into a core's cache, smaller ones do not use it fully
+)
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
 
 
@@ -33,8 +35,8 @@ def encoder(source: Source, settings: RetrieveSettings, dim: int) -> Embedder:
 
     Args:
         source: the model.
-        settings: devices, number type, batch size and longest text.
-        dim: numbers in a vector.
+        settings: devices, number type, batch size and maximum text length.
+        dim: dimension of the vectors.
 
     Raises:
         InputError: there is no such device.
@@ -46,8 +48,8 @@ def encoder(source: Source, settings: RetrieveSettings, dim: int) -> Embedder:
     return FlagEmbedder(source, settings, dim, found)
 
 
-def devices(wanted: Sequence[str]) -> list[str]:
-    """The devices to compute on: those wanted, else all GPUs, else the processor.
+def devices(requested: Sequence[str]) -> list[str]:
+    """The devices to compute on: those requested, else all GPUs, else the CPU.
 
     Raises:
         InputError: there is no such device.
@@ -57,16 +59,16 @@ def devices(wanted: Sequence[str]) -> list[str]:
         import torch
     except ImportError:
         raise MissingExtraError("torch (retrieve.embedder)", "retrieve") from None
-    if wanted:
-        return [models.device(device, "retrieve.devices:") for device in wanted]
+    if requested:
+        return [models.device(device, "retrieve.devices:") for device in requested]
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else ["cpu"]
 
 
 class CpuEmbedder:
     """An encoder on the CPU, through transformers.
 
-    Every core takes batches of its own. So no core waits for another within a layer, which on a busy machine costs
-    more than the work, and a vector does not depend on how many cores there are.
+    Each batch is computed on one core. So no core waits for another within a layer, which on a busy machine costs
+    more than the computation, and vectors do not depend on the number of cores.
     """
 
     def __init__(self, source: Source, settings: RetrieveSettings, dim: int) -> None:
@@ -79,7 +81,7 @@ class CpuEmbedder:
 
     @cached_property
     def identity(self) -> str:
-        """Model, pooling, prefix, longest text, number type and library."""
+        """Model, pooling, prefix, maximum text length, number type and library."""
         return _identity(self._source, self._settings, str(self._dtype), "transformers")
 
     @models.quiet()
@@ -87,7 +89,7 @@ class CpuEmbedder:
         """Vectors of the texts, shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the model cannot be loaded, or gives vectors that are not finite numbers.
+            InputError: the model cannot be loaded, or returns vectors that are not finite numbers.
         """
         import numpy as np
 
@@ -99,7 +101,7 @@ class CpuEmbedder:
             found = tokens(tokenizer, window, most)
             self._compute(model, found, vectors[start : start + _WINDOW])
             cut[start : start + _WINDOW] = found.cut
-        return Encoded(finite(vectors, self._source.asked.model), cut)
+        return Encoded(finite(vectors, self._source.named.model), cut)
 
     def _compute(self, model: Any, found: Tokens, into: Vectors) -> None:
         import torch
@@ -121,14 +123,14 @@ class CpuEmbedder:
             torch.set_num_threads(before)
 
     def _load(self) -> tuple[Any, Any, int]:
-        """Model, tokenizer and most tokens of a text."""
+        """Model, tokenizer and maximum number of tokens of a text."""
         if self._loaded is None:
             self._loaded = _load(self._source, self._dtype, self._settings.max_length)
         return self._loaded
 
 
 class FlagEmbedder:
-    """An encoder on one or more devices, through FlagEmbedding; several share the texts."""
+    """An encoder on one or more devices, through FlagEmbedding; several devices share the texts."""
 
     def __init__(self, source: Source, settings: RetrieveSettings, dim: int, places: list[str]) -> None:
         import importlib.util
@@ -140,13 +142,13 @@ class FlagEmbedder:
         self._settings = settings
         self._dim = dim
         self._places = places
-        cpu = any(place.startswith("cpu") for place in places)  # where FlagEmbedding knows float32 only
+        cpu = any(place.startswith("cpu") for place in places)  # where FlagEmbedding supports float32 only
         self._dtype = str(models.dtype("float32" if cpu else settings.dtype, places[0]))
         self._loaded: tuple[Any, Any, int] | None = None
 
     @cached_property
     def identity(self) -> str:
-        """Model, pooling, prefix, longest text, number type and library."""
+        """Model, pooling, prefix, maximum text length, number type and library."""
         return _identity(self._source, self._settings, self._dtype, "FlagEmbedding")
 
     @models.quiet()
@@ -154,7 +156,7 @@ class FlagEmbedder:
         """Vectors of the texts, shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the model cannot be loaded, or gives vectors that are not finite numbers.
+            InputError: the model cannot be loaded, or returns vectors that are not finite numbers.
         """
         import numpy as np
 
@@ -162,13 +164,13 @@ class FlagEmbedder:
             return Encoded(np.empty((0, self._dim), dtype=np.float32), np.zeros(0, dtype=np.bool_))
         model, tokenizer, most = self._load()
         found = tokens(tokenizer, [self._source.prefix + text for text in texts], most)
-        with contextlib.redirect_stderr(io.StringIO()):  # its bars, which it cannot be talked out of
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars cannot be switched off
             raw = model.encode(found.ids, batch_size=self._settings.batch_size, max_length=most)
         vectors = np.asarray(raw, dtype=np.float32)
         vectors /= np.maximum(
             np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
         )  # float16 ones are near 1
-        return Encoded(finite(vectors, self._source.asked.model), found.cut)
+        return Encoded(finite(vectors, self._source.named.model), found.cut)
 
     def _load(self) -> tuple[Any, Any, int]:
         if self._loaded is None:
@@ -185,7 +187,7 @@ class FlagEmbedder:
                     **settings,
                 )
             except _FAULTS as error:
-                raise self._source.asked.cannot_load(error) from None
+                raise self._source.named.cannot_load(error) from None
             tokenizer = model.tokenizer
             model.tokenizer = Pretokenised(tokenizer)
             self._loaded = model, tokenizer, limit(tokenizer, model.model.config, self._settings.max_length)
@@ -212,14 +214,14 @@ def _load(source: Source, dtype: Any, most: int) -> tuple[Any, Any, int]:
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa", "output_loading_info": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.place)
-        try:  # most encoders have a layer on top that no vector needs
+        try:  # most encoders have a pooling layer that no vector needs
             model, report = AutoModel.from_pretrained(source.place, add_pooling_layer=False, **options)
         except TypeError:
             model, report = AutoModel.from_pretrained(source.place, **options)
     except (*_FAULTS, SafetensorError) as error:
-        raise source.asked.cannot_load(error) from None
+        raise source.named.cannot_load(error) from None
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
-        raise source.asked.cannot_load(
+        raise source.named.cannot_load(
             ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
         )
     return model.eval(), tokenizer, limit(tokenizer, model.config, most)
@@ -236,7 +238,7 @@ def _forward(model: Any, rows: list[Any], pooling: str) -> Vectors:
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.from_numpy(row)
         mask = torch.arange(longest) < lengths[:, None]
-        full = bool(mask.all())  # then there is nothing to hide, and attention is faster
+        full = bool(mask.all())  # without padding there is no mask, and attention is faster
         hidden = model(input_ids=ids, attention_mask=None if full else mask.long()).last_hidden_state
         if pooling == "cls":
             pooled = hidden[:, 0].float()

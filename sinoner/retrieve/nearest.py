@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine: exact, or above a stated size approximate with a measured recall."""
+"""Nearest neighbours by cosine: exact, or above a given pool size approximate with a measured recall."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Index = Literal["auto", "exact", "ivf", "hnsw"]
 
 
 class Found(NamedTuple):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         rows: rows of the pool, best first, shape ``(n, k)``; -1 where there are no more.
         scores: their inner products, shape ``(n, k)``; -inf where there are no more.
-        method: how was searched, for people.
+        method: description of the search method.
         recall: share of the true neighbours found, measured on a sample; 1 for exact search.
     """
 
@@ -37,15 +37,15 @@ def nearest(
 ) -> Found:
     """The ``k`` pool rows most similar to each query, best first; ties go to the smaller row.
 
-    Sort the pool by id, and ties go to the smaller id. A query that is in the pool finds itself as well. When the
+    With a pool sorted by id, ties go to the smaller id. A query that is in the pool finds itself as well. When the
     pool has fewer than ``k`` rows, all are returned.
 
     Args:
-        queries: shape ``(n, dim)``, rows of length 1; the pool itself may ask.
+        queries: shape ``(n, dim)``, rows of length 1; may be the pool itself.
         pool: shape ``(m, dim)``, rows of length 1.
         k: neighbours per query.
         index: how to search; ``auto`` is exact up to ``exact_up_to`` pool rows, else inverted lists (IVF).
-        exact_up_to: rows of the pool.
+        exact_up_to: maximum number of pool rows for exact search with ``auto``.
 
     Raises:
         InputError: the vectors are not finite or differ in dimension.
@@ -70,11 +70,11 @@ def nearest(
 def _check(queries: Vectors, pool: Vectors) -> None:
     if queries.shape[1] != pool.shape[1]:
         raise InputError(
-            f"vectors of {queries.shape[1]} and {pool.shape[1]} dimensions; embed both with one model"
+            f"queries have vectors of {queries.shape[1]} dimensions and the pool of {pool.shape[1]}; embed both with one model"
         )
     for vectors in (pool,) if queries is pool else (pool, queries):
-        for low in range(0, len(vectors), 8192):  # in blocks: isfinite makes a copy
+        for low in range(0, len(vectors), 8192):  # in blocks, because isfinite allocates an array
             if not np.isfinite(vectors[low : low + 8192]).all():
                 raise InputError(
-                    "the embedder gave vectors that are not finite numbers; check the embedding model"
+                    "the embedder returned vectors that are not finite numbers; check the embedding model"
                 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Scores = npt.NDArray[np.float64]
     Rows = npt.NDArray[np.int64]
 
-# Reciprocal rank fusion: what is added to a rank (Cormack, Clarke and Büttcher 2009).
+# Reciprocal rank fusion: the constant added to a rank (Cormack, Clarke and Büttcher 2009).
 _FUSION = 60
 
 
@@ -26,8 +26,8 @@ class Entry(NamedTuple):
     Attributes:
         id: its id.
         text: its text.
-        types: the types asked of it, or the types of its entities.
-        document: the id of the document it was cut from; empty when it is a whole text of its own.
+        types: the types it is asked about, or those of its entities.
+        document: the id of the document it was cut from; empty when it is a document itself.
     """
 
     id: str
@@ -42,14 +42,14 @@ class Entry(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """What may become an example of a passage, the nearest first.
+    """The candidates for the examples of a passage, nearest first.
 
     Attributes:
         rows: rows of the pool, shape ``(m,)``.
-        cosine: with the passage, shape ``(m,)``.
+        cosine: similarity to the passage, shape ``(m,)``.
         vectors: of the whole pool, for strategies that compare candidates with each other.
-        bm25: scores with the passage, shape ``(m,)``, for strategies that use them.
-        by_bm25: rows of the best of the whole pool by BM25, best first (``hybrid``).
+        bm25: scores for the passage, shape ``(m,)``, for strategies that use them.
+        by_bm25: rows with the best BM25 scores in the whole pool, best first (``hybrid``).
     """
 
     rows: Rows
@@ -60,7 +60,7 @@ class Candidates(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The examples of a passage, best first, and how many more were left out for their BM25 score."""
+    """The examples of a passage, best first, and how many were excluded because of their BM25 score."""
 
     rows: Sequence[int]
     cosine: Sequence[float]
@@ -71,16 +71,16 @@ class Chosen(NamedTuple):
 def choose(
     query: Entry, candidates: Candidates, pool: Sequence[Entry], settings: RetrieveSettings, seed: int
 ) -> Chosen:
-    """The examples that the strategy takes.
+    """The examples that the strategy selects.
 
     Args:
         query: the passage.
-        candidates: of it, without itself.
+        candidates: its candidates, without itself.
         pool: all passages that may be examples.
         settings: strategy, k, threshold and relevance.
         seed: seed of random choices.
     """
-    places = _HOW[settings.strategy](query, candidates, pool, settings, seed)
+    places = _STRATEGIES[settings.strategy](query, candidates, pool, settings, seed)
     kept = places
     if settings.strategy.endswith(("_bm25", "_bm25_rank")):
         assert candidates.bm25 is not None
@@ -98,18 +98,18 @@ def _nearest(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSett
 
 
 def _diverse(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettings, seed: int) -> list[int]:
-    """``k`` of them at random, the nearest first."""
+    """``k`` random candidates, nearest first."""
     return sorted(Random(f"{seed}:{query.id}").sample(range(len(c.rows)), min(s.k, len(c.rows))))
 
 
 def _by_bm25(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettings, seed: int) -> list[int]:
-    """Those with the highest BM25 scores; of equals the nearer."""
+    """The candidates with the highest BM25 scores; ties go to the nearer one."""
     assert c.bm25 is not None
     return [int(p) for p in np.argsort(-c.bm25, kind="stable")[: s.k]]
 
 
-def _unlike(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettings, seed: int) -> list[int]:
-    """Maximal marginal relevance (Carbonell and Goldstein 1998): near the passage, unlike those already taken."""
+def _mmr(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettings, seed: int) -> list[int]:
+    """Maximal marginal relevance (Carbonell and Goldstein 1998): near the passage, dissimilar to those already selected."""
     assert c.vectors is not None
     vectors = c.vectors[c.rows]
     left = np.ones(len(c.rows), dtype=bool)
@@ -127,7 +127,7 @@ def _unlike(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSetti
 def _covering(
     query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettings, seed: int
 ) -> list[int]:
-    """Each time the one that shows most of the types asked that no earlier one shows; of equals the nearest."""
+    """Repeatedly the candidate with most of the types not covered so far; ties go to the nearest one."""
     missing = set(query.types)
     places = list(range(len(c.rows)))
     taken: list[int] = []
@@ -140,7 +140,7 @@ def _covering(
 
 
 def _fused(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettings, seed: int) -> list[int]:
-    """Reciprocal rank fusion of nearness and BM25; of equals the smaller row."""
+    """Reciprocal rank fusion of cosine similarity and BM25; ties go to the smaller row."""
     assert c.by_bm25 is not None
     gain = np.zeros(len(c.rows))
     by_cosine = np.lexsort((c.rows, -c.cosine))[: s.candidates]
@@ -151,14 +151,14 @@ def _fused(query: Entry, c: Candidates, pool: Sequence[Entry], s: RetrieveSettin
     return [int(p) for p in np.lexsort((c.rows, -gain))[: s.k]]
 
 
-_HOW: dict[str, Callable[[Entry, Candidates, Sequence[Entry], RetrieveSettings, int], list[int]]] = {
+_STRATEGIES: dict[str, Callable[[Entry, Candidates, Sequence[Entry], RetrieveSettings, int], list[int]]] = {
     "nn": _nearest,
     "nn_bm25": _nearest,
     "mixed": _nearest,
     "diverse_nn": _diverse,
     "diverse_nn_bm25": _diverse,
     "diverse_nn_bm25_rank": _by_bm25,
-    "mmr": _unlike,
+    "mmr": _mmr,
     "type_aware": _covering,
     "hybrid": _fused,
 }

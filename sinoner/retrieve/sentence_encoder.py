@@ -8,7 +8,7 @@ from typing import Any
 from sinoner import models
 from sinoner.model_files import NamedModel
 from sinoner.retrieve.embedder import Encoded
-from sinoner.retrieve.encoder_info import fingerprint, finite, identity, noted
+from sinoner.retrieve.encoder_info import fingerprint, finite, identity, read_json
 from sinoner.retrieve.local_encoder import devices
 from sinoner.settings import RetrieveSettings
 
@@ -21,27 +21,27 @@ class SentenceEmbedder:
     """
 
     @models.quiet()
-    def __init__(self, asked: NamedModel, place: str, settings: RetrieveSettings) -> None:
-        """Load it.
+    def __init__(self, named: NamedModel, place: str, settings: RetrieveSettings) -> None:
+        """Load the model.
 
         Args:
-            asked: the model as it was named.
+            named: the model, as the settings name it.
             place: hub id or folder to load from.
-            settings: pooling, longest text, number type, devices.
+            settings: pooling, maximum text length, number type, devices.
 
         Raises:
             InputError: it cannot be loaded.
         """
-        self.name = f"sentence-transformers:{asked.model}"
-        self._called, self._place = asked.model, place
+        self.name = f"sentence-transformers:{named.model}"
+        self._model_name, self._place = named.model, place
         self._settings = settings
         self._places = devices(settings.devices)
-        self._model = _load(asked, place, settings, self._places[0])
+        self._model = _load(named, place, settings, self._places[0])
         self._identity: str | None = None
 
     @property
     def identity(self) -> str:
-        """Model, pooling, longest text, number type and library."""
+        """Model, pooling, maximum text length, number type and library."""
         if self._identity is None:
             self._identity = identity(
                 [
@@ -59,7 +59,7 @@ class SentenceEmbedder:
         """Vectors of the texts, shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the model gives vectors that are not finite numbers.
+            InputError: the model returns vectors that are not finite numbers.
         """
         import numpy as np
 
@@ -76,12 +76,12 @@ class SentenceEmbedder:
         )
         vectors = np.array(
             raw, dtype=np.float32
-        )  # of bfloat16 the library makes float32 itself, but after the norm
+        )  # the library converts bfloat16 to float32 itself, but after normalising
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return Encoded(finite(vectors, self._called), self._cut(texts))
+        return Encoded(finite(vectors, self._model_name), self._cut(texts))
 
     def _cut(self, texts: Sequence[str]) -> Any:
-        """Which texts were too long. The library does not report it, so those that may be are counted here."""
+        """Which texts were too long. The library does not report it, so the tokens of candidates are counted here."""
         import numpy as np
 
         most = self._model.max_seq_length
@@ -91,14 +91,14 @@ class SentenceEmbedder:
             return cut
         long = [
             i for i, text in enumerate(texts) if len(text.encode()) + 2 > most
-        ]  # a token has a byte or more
+        ]  # a token has at least one byte
         if long:
             rows = tokenizer([texts[i] for i in long], truncation=False, verbose=False)["input_ids"]
             cut[long] = [len(row) > most for row in rows]
         return cut
 
 
-def _load(asked: NamedModel, place: str, settings: RetrieveSettings, device: str) -> Any:
+def _load(named: NamedModel, place: str, settings: RetrieveSettings, device: str) -> Any:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
@@ -109,17 +109,17 @@ def _load(asked: NamedModel, place: str, settings: RetrieveSettings, device: str
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError,
     ) as error:  # fmt: skip
-        raise asked.cannot_load(error) from None
+        raise named.cannot_load(error) from None
     loaded.max_seq_length = min(loaded.max_seq_length or settings.max_length, settings.max_length)
-    pooling = _pooling(asked, place, settings.pooling)
+    pooling = _pooling(named, place, settings.pooling)
     for module in loaded if pooling else ():
         if hasattr(module, "pooling_mode"):
             module.pooling_mode = pooling
     return loaded
 
 
-def _pooling(asked: NamedModel, place: str, setting: str) -> str | None:
-    """The pooling to set, or None to leave what the model's folder names."""
+def _pooling(named: NamedModel, place: str, setting: str) -> str | None:
+    """The pooling to set, or None to keep that of the model's folder."""
     if setting != "auto":
         return setting
-    return None if noted(asked, place, "modules.json") else "cls"
+    return None if read_json(named, place, "modules.json") else "cls"

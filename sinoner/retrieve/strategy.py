@@ -1,4 +1,4 @@
-"""Which examples a passage gets, within one language. The strategies are the paper's, and three more (``choose``)."""
+"""Which examples a passage gets, within one language. The paper's strategies and three more (see ``select``)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
 
 WITH_BM25 = ("nn_bm25", "diverse_nn_bm25", "diverse_nn_bm25_rank", "hybrid")
-# Queries whose candidates are chosen from at once.
+# Queries processed at once when examples are chosen.
 _BLOCK = 1024
-# So many more than requested are looked for at once when passages of the same document are barred.
+# Maximum number of additional neighbours in the first search when passages of the same document are barred.
 _SIBLINGS = 64
 
 
 class Tools(NamedTuple):
-    """What the caller does for the strategies.
+    """Functions that the caller provides for the strategies.
 
     Attributes:
         encode: texts → vectors of length 1, shape ``(n, dim)``.
@@ -42,11 +42,11 @@ class Tools(NamedTuple):
 
 
 class Pool:
-    """Passages that may be examples, sorted by id, each text once: of equal texts the smallest id stays.
+    """Passages that may be examples, sorted by id, each text once: the smallest id represents equal texts.
 
     Attributes:
         entries: the passages.
-        duplicates: how many were left out because their text is there already.
+        duplicates: how many were left out because their text was already present.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
@@ -64,22 +64,22 @@ class Pool:
         return len(self.entries)
 
     def row(self, text: str) -> int:
-        """The row of a text; -1 when it is not there."""
+        """The row of a text; -1 when it is not in the pool."""
         return self._texts.get(text, -1)
 
     def barred(self, query: Entry, same_document: bool) -> set[int]:
-        """The rows that are no examples for a query.
+        """The rows that must not be examples for a query.
 
         Args:
             query: a passage.
-            same_document: whether other passages of its document may be; else every text of it is barred.
+            same_document: whether other passages of its document may be examples; if not, all its texts are barred.
         """
         rows = {self.row(query.text), self._ids.get(query.id, -1)} - {-1}
         return rows if same_document else rows.union(self._documents.get(query.whole, ()))
 
     @cached_property
     def _documents(self) -> dict[str, list[int]]:
-        """The rows of the texts of each document, also of those texts that another document represents."""
+        """The rows of the texts of each document, including texts that are represented by another document."""
         documents: dict[str, list[int]] = {}
         for entry in self._given:
             documents.setdefault(entry.whole, []).append(self._texts[entry.text])
@@ -91,11 +91,11 @@ class Retrieved(NamedTuple):
 
     Attributes:
         neighbours: one record per query, in the order of the queries.
-        below: of each query, examples that were found and left out because of their BM25 score; empty when
-            none could be.
-        short: of each query, whether it has fewer than ``k`` examples because those of its own document are left out; empty
-            when no examples are requested.
-        method: how the nearest were searched; empty when they were not.
+        below: for each query, the number of examples excluded because of their BM25 score; empty when the strategy
+            searches nothing.
+        short: for each query, whether it has fewer than ``k`` examples because passages of its own document are barred;
+            empty when no examples are requested.
+        method: the search method; empty without a search.
         recall: share of the true nearest found, measured; 1 for exact search.
     """
 
@@ -106,7 +106,7 @@ class Retrieved(NamedTuple):
     recall: float = 1.0
 
     def some(self, rows: Sequence[int]) -> Retrieved:
-        """The examples of some queries, named by their places."""
+        """The examples of some queries, given by their positions."""
         below = [self.below[i] for i in rows] if self.below else ()
         short = [self.short[i] for i in rows] if self.short else ()
         return self._replace(neighbours=[self.neighbours[i] for i in rows], below=below, short=short)
@@ -121,7 +121,7 @@ def retrieve(
 
     Args:
         queries: passages that need examples.
-        pool: passages that may serve.
+        pool: passages that may be examples.
         settings: strategy, k, candidates, threshold and the like.
         seed: seed of random choices; every passage has its own stream (seed and id).
         tools: embedder and words.
@@ -169,7 +169,7 @@ def _is_short(query: Entry, barred: set[int], pool: Pool, settings: RetrieveSett
 def _random(
     query: Entry, barred: Collection[int], pool: Pool, settings: RetrieveSettings, seed: int
 ) -> Neighbours:
-    more = 2 if settings.same_document else len(barred)  # 2, needed or not: the draw depends on it
+    more = 2 if settings.same_document else len(barred)  # always 2, because the draw depends on it
     drawn = Random(f"{seed}:{query.id}").sample(range(len(pool)), min(settings.k + more, len(pool)))
     rows = [row for row in drawn if row not in barred][: settings.k]
     return Neighbours(id=query.id, neighbours=tuple(pool.entries[row].id for row in rows))
@@ -188,24 +188,22 @@ class _Search:
     ) -> None:
         self._queries, self._barred, self._pool, self._settings = queries, barred, pool, settings
         few = settings.strategy in ("nn", "nn_bm25", "mixed")
-        self._wanted = settings.k if few else max(settings.k, settings.candidates)
+        self._requested = settings.k if few else max(settings.k, settings.candidates)
         texts = [e.text for e in pool.entries]
         self._vectors = np.ascontiguousarray(tools.encode(texts), dtype=np.float32)
         own = np.array([pool.row(q.text) for q in queries])
         inside = own >= 0
-        if settings.query_instruction:  # a text that asks has another vector then
+        if settings.query_instruction:  # the vectors of queries then differ from those of the pool
             inside[:] = False
         outside = [
             settings.query_instruction + q.text for q, known in zip(queries, inside, strict=True) if not known
         ]
-        # Only what is not in the pool has a vector of its own: most queries are in it, and a second copy is large.
-        self._strangers = (
-            np.asarray(tools.encode(outside), dtype=np.float32) if outside else self._vectors[:0]
-        )
+        # Only queries outside the pool get vectors of their own: most are inside, and a second copy would be large.
+        self._outside = np.asarray(tools.encode(outside), dtype=np.float32) if outside else self._vectors[:0]
         numbers: Rows = np.cumsum(~inside, dtype=np.int64)
-        self._rows = np.where(inside, own, -numbers)  # -1 is the first stranger, -2 the second
+        self._rows = np.where(inside, own, -numbers)  # -1 is the first query outside the pool, -2 the second
         self.found = self._near(own, inside)
-        self._wider = dict(self._again())
+        self._wider = dict(self._widened())
         self._words: list[list[str]] = []
         self._bm25: Bm25 | None = None
         if settings.strategy in WITH_BM25:
@@ -214,31 +212,33 @@ class _Search:
             self._bm25 = Bm25(tools.words(texts), settings.bm25)
             self._words = tools.words([q.text for q in queries])
 
-    def _asked(self, queries: Rows) -> Vectors:
+    def _query_vectors(self, queries: Rows) -> Vectors:
         """The vectors of some queries, shape ``(len(queries), dim)``."""
         rows = self._rows[queries]
         vectors = np.empty((len(rows), self._vectors.shape[1]), dtype=np.float32)
         vectors[rows >= 0] = self._vectors[rows[rows >= 0]]
-        vectors[rows < 0] = self._strangers[-1 - rows[rows < 0]]
+        vectors[rows < 0] = self._outside[-1 - rows[rows < 0]]
         return vectors
 
     def _near(self, own: Rows, inside: npt.NDArray[np.bool_]) -> Found:
-        """More than requested: what is barred may be among them. With long documents that may not be enough (``_again``)."""
+        """The nearest, more than requested as some may be barred. With long documents they may be too few (``_widened``)."""
         settings, pool = self._settings, self._vectors
         most = min(max(map(len, self._barred)), _SIBLINGS)
-        k = min(self._wanted + max(2, most), len(pool))
+        k = min(self._requested + max(2, most), len(pool))
         rows = np.empty((len(own), k), dtype=np.int64)
         scores = np.empty((len(own), k), dtype=np.float32)
         result = Found(rows, scores)
-        asked = len(np.unique(own[inside]))
-        if 2 * asked > len(pool):  # most of the pool asks: its symmetry saves half the work
+        queried = len(np.unique(own[inside]))
+        if 2 * queried > len(
+            pool
+        ):  # most of the pool is queried: searching it with itself saves half the work
             result = nearest(pool, pool, k, settings.index, settings.exact_up_to)
             rows[inside], scores[inside] = result.rows[own[inside]], result.scores[own[inside]]
         else:
             inside = np.zeros_like(inside)
         if not inside.all():
             other = nearest(
-                self._asked(np.flatnonzero(~inside)), pool, k, settings.index, settings.exact_up_to
+                self._query_vectors(np.flatnonzero(~inside)), pool, k, settings.index, settings.exact_up_to
             )
             rows[~inside], scores[~inside] = other.rows, other.scores
             result = min(result, other, key=lambda f: f.recall) if inside.any() else other
@@ -253,29 +253,30 @@ class _Search:
             kept &= rows != row
         return kept
 
-    def _again(self) -> Iterator[tuple[int, tuple[Rows, Vectors]]]:
-        """A wider search, exact, for the queries whose own document left them too few candidates."""
+    def _widened(self) -> Iterator[tuple[int, tuple[Rows, Vectors]]]:
+        """The results of wider exact searches for queries left with too few candidates by their own document."""
         width = self.found.rows.shape[1]
         short = [
             i
             for i, barred in enumerate(self._barred)
-            if width - len(barred) < self._wanted and self._kept(i, self.found.rows[i]).sum() < self._wanted
+            if width - len(barred) < self._requested
+            and self._kept(i, self.found.rows[i]).sum() < self._requested
         ]
         while short and width < len(self._pool):
             width = min(4 * width, len(self._pool))
             still: list[int] = []
             for low in range(0, len(short), _BLOCK):
                 some = short[low : low + _BLOCK]
-                wider = nearest(self._asked(np.array(some)), self._vectors, width)
+                wider = nearest(self._query_vectors(np.array(some)), self._vectors, width)
                 for i, rows, scores in zip(some, wider.rows, wider.scores, strict=True):
                     kept = self._kept(i, rows)
-                    yield i, (rows[kept][: self._wanted], scores[kept][: self._wanted])
-                    if kept.sum() < self._wanted:
+                    yield i, (rows[kept][: self._requested], scores[kept][: self._requested])
+                    if kept.sum() < self._requested:
                         still.append(i)
             short = still
 
     def choices(self, seed: int) -> Iterator[Chosen]:
-        """What each query gets."""
+        """The chosen examples of each query."""
         for low in range(0, len(self._queries), _BLOCK):
             some = range(low, min(low + _BLOCK, len(self._queries)))
             candidates = [self._candidates(i) for i in some]
@@ -287,7 +288,7 @@ class _Search:
     def _candidates(self, i: int) -> Candidates:
         rows, cosine = self._wider.get(i) or (self.found.rows[i], self.found.scores[i])
         kept = self._kept(i, rows)
-        rows, cosine = rows[kept][: self._wanted], cosine[kept][: self._wanted]
+        rows, cosine = rows[kept][: self._requested], cosine[kept][: self._requested]
         return Candidates(rows, cosine, self._vectors if self._settings.strategy == "mmr" else None)
 
     def _score(self, some: range, candidates: list[Candidates]) -> None:
@@ -296,11 +297,11 @@ class _Search:
         words = [self._words[i] for i in some]
         if self._settings.strategy == "hybrid":
             most = max(len(self._barred[i]) for i in some)
-            for n, (rows, _) in enumerate(self._bm25.top(words, self._wanted + most)):
-                best = rows[self._kept(some[n], rows)][: self._wanted]
+            for n, (rows, _) in enumerate(self._bm25.top(words, self._requested + most)):
+                best = rows[self._kept(some[n], rows)][: self._requested]
                 mine = candidates[n]
                 more = best[~np.isin(best, mine.rows)]
-                cosine = np.vecdot(self._vectors[more], self._asked(np.array([some[n]])))
+                cosine = np.vecdot(self._vectors[more], self._query_vectors(np.array([some[n]])))
                 candidates[n] = mine._replace(
                     rows=np.concatenate([mine.rows, more]),
                     cosine=np.concatenate([mine.cosine, cosine]),

@@ -1,4 +1,4 @@
-"""Texts as token ids, cut once and used by whatever computes; and which texts go together."""
+"""Texts as token ids, tokenized once for any library; and their grouping into batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tokens(NamedTuple):
 
     Attributes:
         ids: one array per text.
-        cut: shape ``(n,)``: the text was longer than the limit.
+        cut: shape ``(n,)``: whether the text was longer than the limit.
     """
 
     ids: list[Ids]
@@ -28,14 +28,14 @@ def tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> Tokens:
     """Token ids of the texts, at most ``limit`` each, special tokens included.
 
     Args:
-        tokenizer: a tokenizer of transformers, used for nothing else: its settings are changed.
+        tokenizer: a tokenizer of transformers, used for nothing else, because its settings are changed.
         texts: the texts.
-        limit: most tokens of a text.
+        limit: maximum number of tokens of a text.
     """
     import numpy as np
 
-    nothing = [tokenizer.pad_token_id or 0]  # what represents a text without any token
-    if tokenizer.is_fast:  # its Rust part, which all cores share and which reports what it cut
+    nothing = [tokenizer.pad_token_id or 0]  # stands for a text without tokens
+    if tokenizer.is_fast:  # its Rust part uses all cores and reports which texts it cut
         backend = tokenizer.backend_tokenizer
         backend.no_padding()
         backend.enable_truncation(limit)
@@ -52,20 +52,20 @@ def tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> Tokens:
 
 
 def limit(tokenizer: Any, config: Any, requested: int) -> int:
-    """Most tokens of a text: as requested, but not more than the model has places for."""
+    """The maximum number of tokens of a text: the requested one, limited by the positions of the model."""
     places = getattr(config, "max_position_embeddings", None) or requested
     if config.model_type in ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"):
-        places -= (config.pad_token_id or 0) + 1  # their places begin after that of the padding
+        places -= (config.pad_token_id or 0) + 1  # positions begin after that of the padding
     return max(1, int(min(requested, places, tokenizer.model_max_length)))
 
 
 def batches(lengths: Sequence[int], rows: int, budget: int) -> list[list[int]]:
-    """The texts in groups of like length, the longest first.
+    """The texts in groups of similar length, the longest first.
 
     Args:
-        lengths: tokens of each text.
-        rows: most texts of a group.
-        budget: most tokens of a group with its padding; a text longer than that is a group of its own.
+        lengths: number of tokens of each text.
+        rows: maximum number of texts in a group.
+        budget: maximum number of tokens in a group, including padding; a longer text is a group of its own.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     groups: list[list[int]] = []
@@ -77,7 +77,7 @@ def batches(lengths: Sequence[int], rows: int, budget: int) -> list[list[int]]:
 
 
 class Pretokenised:
-    """Stands in for a tokenizer whose work is done: it is given token ids where texts are expected.
+    """Replaces a tokenizer when the texts are already tokenized: it accepts token ids in place of texts.
 
     FlagEmbedding cuts texts itself and does not report what it cut off. It calls its tokenizer twice, to cut and to pad:
     the first call finds the work done, the second is passed on.
@@ -87,10 +87,10 @@ class Pretokenised:
         self._tokenizer = tokenizer
 
     def __call__(self, ids: Sequence[Ids], **_: Any) -> dict[str, list[list[int]]]:
-        """The ids as a tokenizer gives them."""
+        """The ids in the form that a tokenizer returns."""
         rows = [row.tolist() for row in ids]
         return {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
 
     def pad(self, *args: Any, **kwargs: Any) -> Any:
-        """As the tokenizer."""
+        """Like that of the tokenizer."""
         return self._tokenizer.pad(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""The words that BM25 compares: a text cut by jieba (Chinese) or at white space (English), without stop words.
+"""The words that BM25 compares: a text split by jieba (Chinese) or at white space (English), without stop words.
 
 Numbers are words like any other: a year or an amount that two passages share carries meaning. Single digits are in the shipped
 stop lists, because a list can name them.
@@ -13,7 +13,7 @@ from sinoner.text.jieba_dictionary import read_dictionary
 
 
 def tokenizer(lang: Lang) -> str:
-    """Name and version of what cuts texts of a language; tokens kept under another name are not used."""
+    """Name and version of the tokenizer of a language; tokens stored under another name are not used."""
     if lang == "en":
         return "split"
     from importlib.metadata import version
@@ -22,12 +22,12 @@ def tokenizer(lang: Lang) -> str:
 
 
 def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
-    """The tokens of texts, stop words included; those of white space only are left out.
+    """The tokens of texts, stop words included; those of white space only are omitted.
 
     Args:
         texts: the texts.
-        lang: ``zh``: jieba's accurate mode with its own dictionary, punctuation one token each. ``en``: what is
-            between white space, so that ``Paris,`` and ``Paris`` differ, as in the paper's code.
+        lang: ``zh``: jieba's accurate mode with its own dictionary, punctuation one token each. ``en``: split at
+            white space, so that ``Paris,`` and ``Paris`` differ, as in the paper's code.
 
     Yields:
         Tokens of each text, in the order of the text.
@@ -44,15 +44,15 @@ def cut(texts: Iterable[str], lang: Lang) -> Iterator[list[str]]:
 
 
 def kept(tokens: Sequence[str], stops: frozenset[str]) -> list[str]:
-    """Tokens without stop words. Case counts: ``The`` is another word than ``the``."""
+    """Tokens without stop words. Words are case-sensitive: ``The`` is not ``the``."""
     return [token for token in tokens if token not in stops]
 
 
 def stop_words_in(content: str) -> frozenset[str]:
-    """The stop words of a file: one a line, as written in texts; lines that begin with ``# `` are comments.
+    """The stop words of a file: one per line, as written in texts; lines that begin with ``# `` are comments.
 
     Args:
-        content: of the file.
+        content: content of the file.
     """
     lines = (line.strip() for line in content.splitlines() if not line.startswith("# "))
     return frozenset(line for line in lines if line)

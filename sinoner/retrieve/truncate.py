@@ -1,18 +1,18 @@
-"""Texts cut to so many tokens, for endpoints that refuse longer ones."""
+"""Texts truncated to a number of tokens, for endpoints that refuse longer ones."""
 
 from __future__ import annotations
 
 from sinoner.text.token_count import counter_of
 
-# Exact for OpenAI's embedding models, near for others.
+# Exact for the embedding models of OpenAI, approximate for others.
 TOKENIZER = "cl100k_base"
 
 
 class Cutting:
-    """Cuts texts that are longer than a limit.
+    """Truncates texts that are longer than a limit.
 
     Args:
-        limit: tokens a text may have.
+        limit: maximum number of tokens of a text.
     """
 
     def __init__(self, limit: int) -> None:
@@ -23,12 +23,12 @@ class Cutting:
         self._encoding = get_encoding(TOKENIZER)
 
     def cut(self, text: str) -> str:
-        """The text, or the longest beginning of it that ends with a token and is within the limit.
+        """The text, or its longest beginning that ends at a token boundary and is within the limit.
 
-        No code point is cut through: where a token ends inside of one, the beginning ends before it.
+        No code point is split: where a token ends inside one, the beginning ends before it.
         """
         text_bytes = text.encode("utf-8", "replace")
-        if len(text_bytes) <= self._limit:  # no tokenizer makes more tokens than bytes
+        if len(text_bytes) <= self._limit:  # no text has more tokens than bytes
             return text
         whole = text_bytes.decode()
         if self._within(whole, self._limit) is not None:

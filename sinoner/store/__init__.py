@@ -1,1 +1,1 @@
-"""What a run folder keeps between searches: vectors and tokens."""
+"""Vectors and tokens that a run folder keeps between searches."""

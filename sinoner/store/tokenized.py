@@ -1,4 +1,4 @@
-"""The tokens that BM25 works on, computed once and kept in a file; and the stop words that the settings name."""
+"""The tokens for BM25, computed once and kept in a file; and the stop words that the settings name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sinoner.records import Lang
 from sinoner.retrieve.tokenize import cut, stop_words_in, tokenizer
 
 _KEY = 32  # hexadecimal digits of a key
-_BEFORE = b'["'  # what a line of the file begins with, before its key
+_BEFORE = b'["'  # beginning of a line of the file, before its key
 
 
 def stop_words(setting: str, lang: Lang) -> frozenset[str]:
-    """The words BM25 does not see.
+    """The words that BM25 ignores.
 
     Args:
-        setting: ``shipped``, ``none``, or a file with one word a line (``retrieve.stop_words``).
-        lang: language of the shipped list; a file is for both.
+        setting: ``shipped``, ``none``, or a file with one word per line (``retrieve.stop_words``).
+        lang: language of the shipped list; a file is used for both languages.
 
     Raises:
         InputError: the file is missing, cannot be read or is not UTF-8.
@@ -35,34 +35,37 @@ def stop_words(setting: str, lang: Lang) -> frozenset[str]:
     path = Path(setting).expanduser()
     if setting == "shipped":
         path = resources.data_root() / "data_recipes" / "stopwords" / f"{lang}.txt"
-    missing = f"retrieve.stop_words: {path}: no such file; give a file with one word a line, shipped or none"
+    missing = (
+        f"retrieve.stop_words: {path}: no such file; give a file with one word per line, shipped or none"
+    )
     return stop_words_in(disk.read_text(path, missing))
 
 
 class Tokens:
     """The tokens of texts of one language, stop words included.
 
-    Chinese is kept in a file, one JSON line per text (key, tokens), which only grows: a killed run loses what it was just
-    writing, and the next one cuts only what the file does not have. The key is a hash of tokenizer, its version, language and
-    text, so a newer tokenizer cuts again. English is split at white space, which is faster than reading it: no file.
+    Chinese tokens are kept in a file, one JSON line per text (key, tokens). It is only appended to: a killed run loses the lines
+    it was writing, and the next run tokenizes only texts that are not in the file. The key is a hash of tokenizer, its version,
+    language and text, so a newer tokenizer starts from scratch. English is split at white space, which is faster than reading
+    a file, so it has none.
 
     Args:
-        path: the file; made when it is needed. Deleting it is safe.
+        path: the file, created when needed. Deleting it is safe.
         lang: language of the texts.
-        engine: cuts what is missing.
+        engine: tokenizes the missing texts.
     """
 
     def __init__(self, path: Path, lang: Lang, engine: Engine) -> None:
         self._path, self._lang, self._engine = path, lang, engine
         self._salt = f"{tokenizer(lang)}\0{lang}\0"
-        self._one: dict[str, str] = {}  # one object per token: texts repeat them, and memory need not
+        self._interned: dict[str, str] = {}  # one shared object per token, to save memory
         self._places, self._end = _places(path) if lang == "zh" else ({}, 0)
 
     def of(self, texts: Sequence[str]) -> list[list[str]]:
         """Tokens of each text, in order; equal texts share one list.
 
         Raises:
-            StoppedError: the disk is full. What was cut is kept.
+            StoppedError: the disk is full. Tokens written so far are kept.
         """
         if self._lang == "en":
             return [self._shared(tokens) for tokens in cut(texts, "en")]
@@ -76,7 +79,7 @@ class Tokens:
         return blake2b((self._salt + text).encode(), digest_size=_KEY // 2).hexdigest()
 
     def _shared(self, tokens: list[str]) -> list[str]:
-        return list(map(self._one.setdefault, tokens, tokens))
+        return list(map(self._interned.setdefault, tokens, tokens))
 
     def _kept(self, keys: set[str]) -> Iterator[tuple[str, list[str]]]:
         places = sorted((self._places[key], key) for key in keys if key in self._places)
@@ -86,16 +89,16 @@ class Tokens:
             for place, key in places:
                 file.seek(place)
                 tokens = _tokens(file.readline(), key)
-                if tokens is not None:  # a damaged line is cut again
+                if tokens is not None:  # the text of a damaged line is tokenized again
                     yield key, self._shared(tokens)
 
     def _cut(self, missing: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
-        """Cut texts and keep their tokens, a shard at a time."""
+        """Tokenize texts and write their tokens to the file, a shard at a time."""
         if not missing:
             return
         if self._path.exists() and self._path.stat().st_size > self._end:
             with disk.writing(self._path):
-                os.truncate(self._path, self._end)  # a line that a killed run did not finish
+                os.truncate(self._path, self._end)  # removes a line that a killed run did not finish
         tokens_of = self._engine.map(partial(cut, lang=self._lang), missing.values())
         done = zip(missing, tokens_of, strict=True)
         while shard := list(islice(done, SHARD)):
@@ -108,7 +111,7 @@ class Tokens:
 
 
 def _places(path: Path) -> tuple[dict[str, int], int]:
-    """Where in the file the line of each key begins, and where its last whole line ends."""
+    """The offset of each key's line in the file, and the end of its last complete line."""
     places: dict[str, int] = {}
     end = 0
     try:

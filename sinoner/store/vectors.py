@@ -1,9 +1,10 @@
-"""Vectors of texts, kept in a folder: a second search embeds nothing again, an interrupted one continues.
+"""Vectors of texts, kept in a folder: a second search embeds nothing again, and an interrupted one resumes.
 
-Vectors kept as float32 are converted to float16 when those are requested; never the other way, as float16 has lost digits.
+Stored float32 vectors are converted when float16 is requested; never the other way, as float16 has lost digits.
 
-One folder per model and settings of embedding; in it ``about.json``, ``vectors.bin`` (one row after the other) and
-``keys.bin`` (for each row 16 bytes of a hash of its text, and whether the text was cut). A row counts when both are whole.
+Each combination of model and embedding settings has a folder with ``about.json``, ``vectors.bin`` (row after row) and
+``keys.bin`` (for each row 16 bytes of a hash of its text, and a flag: the text was cut). A row is valid when it is complete
+in both files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Numbers = Literal["float32", "float16"]
 _HASH = 16
 _KEY = _HASH + 1
 _VECTORS, _KEYS, _ABOUT = "vectors.bin", "keys.bin", "about.json"
-# Texts that are embedded before their vectors are written: little is lost when it stops.
+# Texts that are embedded before their vectors are written: little is lost when the run stops.
 BLOCK = 512
 # Vectors that are converted at a time.
 _CONVERTED = 16_384
@@ -39,10 +40,10 @@ class VectorStore:
     """The vectors of one embedder in a folder.
 
     Args:
-        folder: holds one folder per embedder and number type.
-        embedder: computes the vectors that are missing.
-        numbers: number type of the kept vectors; float16 takes half the space.
-        progress: called with the number of texts to embed, and the number of those done.
+        folder: contains one folder per embedder and number type.
+        embedder: computes the missing vectors.
+        numbers: number type of the stored vectors; float16 takes half the space.
+        progress: called with the number of texts to embed and the number already embedded.
         block: texts that are embedded before their vectors are written.
         converted: called with the number of float16 vectors that were converted from float32 ones.
     """
@@ -58,7 +59,7 @@ class VectorStore:
     ) -> None:
         self._block = block
         self._embedder = embedder
-        self._place = folder
+        self._root = folder
         self._converted = converted
         self._dtype = np.dtype(f"<{'f4' if numbers == 'float32' else 'f2'}")
         self._progress = progress
@@ -74,10 +75,11 @@ class VectorStore:
         return self._embedder.name
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """The vectors of texts, from the folder or made now; shape ``(len(texts), dim)``.
+        """The vectors of texts, from the folder or computed now; shape ``(len(texts), dim)``.
 
         Raises:
-            InputError: the embedder gives unusable vectors, or others than are kept; or those kept are damaged.
+            InputError: the embedder returns unusable vectors, or vectors of another dimension than the stored ones; or the
+                stored ones are damaged.
         """
         keys = [_key(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
@@ -98,30 +100,30 @@ class VectorStore:
         return Encoded(vectors, np.array([self._cut[row] for row in rows], dtype=np.bool_))
 
     def _add(self, missing: Sequence[tuple[bytes, str]]) -> None:
-        """Embed and keep texts, the longest first, so that those of a block are about as long."""
-        if self._dtype.itemsize == 2 and not (missing := self._halved(missing)):
+        """Embed texts and store their vectors, the longest first, so that the texts of a block have similar lengths."""
+        if self._dtype.itemsize == 2 and not (missing := self._convert_float32(missing)):
             return
         self._progress(len(missing), 0)
         for low in range(0, len(missing), self._block):
-            some = missing[low : low + self._block]
-            made = self._embedder.encode([text for _, text in some])
-            self._keep([key for key, _ in some], made)
-            self._progress(len(missing), low + len(some))
+            block = missing[low : low + self._block]
+            made = self._embedder.encode([text for _, text in block])
+            self._store([key for key, _ in block], made)
+            self._progress(len(missing), low + len(block))
 
-    def _halved(self, missing: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
-        """Keep what the same embedder has as float32; returns the others, which have to be embedded."""
-        if not (self._place / _folder(self._embedder, "float32") / _ABOUT).exists():
+    def _convert_float32(self, missing: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+        """Store the vectors that the same embedder has as float32; returns the other texts, which have to be embedded."""
+        if not (self._root / _folder(self._embedder, "float32") / _ABOUT).exists():
             return list(missing)
-        whole = VectorStore(self._place, self._embedder)
-        there = [item for item in missing if item[0] in whole._rows]
-        for low in range(0, len(there), _CONVERTED):
-            some = there[low : low + _CONVERTED]
-            self._keep([key for key, _ in some], whole.encode([text for _, text in some]))
-        if there:
-            self._converted(len(there))
-        return [item for item in missing if item[0] not in whole._rows]
+        float32_store = VectorStore(self._root, self._embedder)
+        existing = [item for item in missing if item[0] in float32_store._rows]
+        for low in range(0, len(existing), _CONVERTED):
+            block = existing[low : low + _CONVERTED]
+            self._store([key for key, _ in block], float32_store.encode([text for _, text in block]))
+        if existing:
+            self._converted(len(existing))
+        return [item for item in missing if item[0] not in float32_store._rows]
 
-    def _keep(self, keys: Sequence[bytes], made: Encoded) -> None:
+    def _store(self, keys: Sequence[bytes], made: Encoded) -> None:
         """Write vectors and flags."""
         self._check(made, len(keys))
         flags = [bool(cut) for cut in made.cut]
@@ -136,17 +138,17 @@ class VectorStore:
     def _check(self, made: Encoded, requested: int) -> None:
         name = self._embedder.name
         if made.vectors.ndim != 2 or len(made.vectors) != requested:
-            raise InputError(f"{name}: gave {len(made.vectors)} vectors for {requested} texts")
+            raise InputError(f"{name}: returned {len(made.vectors)} vectors for {requested} texts")
         if not np.isfinite(made.vectors).all():
             raise InputError(
-                f"{name}: gave vectors that are not finite numbers; check the embedding model, or set"
-                " retrieve.dtype=float32. What was embedded before is kept"
+                f"{name}: returned vectors that are not finite numbers; check the embedding model, or set"
+                " retrieve.dtype=float32. The vectors computed before are kept"
             )
         if not _near_one(_lengths(made.vectors)):
-            raise InputError(f"{name}: gave vectors that are not of length 1; check the embedding model")
+            raise InputError(f"{name}: returned vectors that are not of length 1; check the embedding model")
         if self._dim and made.vectors.shape[1] != self._dim:
             raise InputError(
-                f"{self.folder}: holds vectors of {self._dim} dimensions, {name} now gives {made.vectors.shape[1]}:"
+                f"{self.folder}: contains vectors of {self._dim} dimensions, but {name} now returns {made.vectors.shape[1]}:"
                 " the model has changed; delete that folder and run again"
             )
         if not self._dim:
@@ -155,13 +157,13 @@ class VectorStore:
             disk.write_json(self.folder / _ABOUT, {**about, "numbers": self._dtype.name})
 
     def _open(self) -> None:
-        """Read what is there; what a killed process left half is cut off, and a file without the other goes."""
+        """Read the folder; rows that a killed process left incomplete are cut off, and a file without the other is deleted."""
         about = self.folder / _ABOUT
         with disk.writing(about):
             self.folder.mkdir(parents=True, exist_ok=True)
         vectors, keys = self.folder / _VECTORS, self.folder / _KEYS
         if not (about.exists() and vectors.exists() and keys.exists()):
-            for file in (vectors, keys):  # rows of one alone would pass for those of the texts to come
+            for file in (vectors, keys):  # its rows would be taken for those of texts added later
                 file.unlink(missing_ok=True)
             return
         try:
@@ -172,12 +174,12 @@ class VectorStore:
         except (ValueError, KeyError, TypeError, OSError):
             raise self._damaged(about) from None
         size = self._dim * self._dtype.itemsize
-        whole = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
+        complete = min(vectors.stat().st_size // size, keys.stat().st_size // _KEY)
         with disk.writing(about):
-            os.truncate(vectors, whole * size)
-            os.truncate(keys, whole * _KEY)
+            os.truncate(vectors, complete * size)
+            os.truncate(keys, complete * _KEY)
         data = keys.read_bytes()
-        for row in range(whole):
+        for row in range(complete):
             self._rows[data[row * _KEY : row * _KEY + _HASH]] = row
             self._cut.append(bool(data[row * _KEY + _HASH]))
 
@@ -186,7 +188,7 @@ class VectorStore:
 
 
 def _folder(embedder: Embedder, numbers: Numbers) -> str:
-    """The name of the folder that holds the vectors of an embedder in these numbers."""
+    """The name of the folder with the vectors of an embedder in this number type."""
     mark = hashlib.sha256(f"{embedder.identity}\n{numbers}".encode()).hexdigest()[:12]
     return f"{embedder.name.partition(':')[0]}-{mark}"
 
@@ -201,5 +203,5 @@ def _lengths(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _near_one(lengths: npt.NDArray[np.float32]) -> bool:
-    """Whether these can be lengths of unit vectors, kept as float16 perhaps. Of other bytes, next to none are."""
+    """Whether these can be lengths of unit vectors, possibly stored as float16. Lengths of damaged vectors hardly ever are."""
     return bool((np.abs(lengths - 1) < 0.02).all())

@@ -18,7 +18,7 @@ STAGE = "finetune"
 
 
 class Trained(NamedTuple):
-    """What a training gives besides the adapter: losses by step, counts, rejects."""
+    """The results of training besides the adapter: losses by step, counts, rejects."""
 
     losses: list[tuple[int, float]]
     validation_losses: list[tuple[int, float]]
@@ -39,20 +39,20 @@ def finetune(
 ) -> Trained:
     """Train a LoRA adapter and save it.
 
-    Training goes on from the newest checkpoint when there is one; the checkpoint with the lowest validation loss
-    is kept (the last one without validation). The adapter appears under its name only when it is complete.
+    Training resumes from the newest checkpoint when there is one; the checkpoint with the lowest validation loss
+    is used (without validation, the last one). The adapter appears under its name only when it is complete.
 
     Args:
         train: conversations to learn from.
-        validation: conversations to watch; may be empty.
-        settings: base model, LoRA and optimisation.
+        validation: conversations to compute the validation loss on; may be empty.
+        settings: base model, LoRA and optimisation settings.
         seed: seed of the initial weights and of the order.
-        adapter: folder that gets the adapter and the tokenizer.
+        adapter: folder to write the adapter and the tokenizer to.
         checkpoints: folder for checkpoints.
         on_step: called with step, total steps and loss.
 
     Raises:
-        InputError: no base model, or nothing that fits into the cutoff.
+        InputError: there is no base model, or no conversation fits into the cutoff.
         MissingExtraError: transformers or peft is not installed.
     """
     if settings.base is None:
@@ -70,7 +70,7 @@ def finetune(
         settings.base, dtype_name=settings.dtype, device_name=settings.device, setting="train.base"
     )
     rows, rejects = _encode_all(train, tokenizer, settings.cutoff)
-    held_out, held_out_rejects = _encode_all(validation, tokenizer, settings.cutoff)
+    validation_rows, validation_rejects = _encode_all(validation, tokenizer, settings.cutoff)
     if not rows:
         raise InputError(
             f"none of {len(train)} conversations fits into train.cutoff={settings.cutoff} tokens"
@@ -87,9 +87,9 @@ def finetune(
         wrapped.config.use_cache = False
         trainer = LearnedTokensTrainer(
             model=wrapped,
-            args=_arguments(settings, seed, checkpoints, bool(held_out), model.device.type, len(rows)),
+            args=_arguments(settings, seed, checkpoints, bool(validation_rows), model.device.type, len(rows)),
             train_dataset=rows,
-            eval_dataset=held_out or None,
+            eval_dataset=validation_rows or None,
             data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
             callbacks=[_reporter(on_step)],
         )
@@ -106,7 +106,7 @@ def finetune(
         conversations=len(rows),
         tokens=sum(len(r["input_ids"]) for r in rows),
         learned_tokens=sum(label != -100 for r in rows for label in r["labels"]),
-        rejects=rejects + held_out_rejects,
+        rejects=rejects + validation_rejects,
     )
 
 
@@ -187,7 +187,7 @@ def _newest(checkpoints: Path) -> str | None:
 
 
 def _save(trainer: Any, tokenizer: Any, base: str, adapter: Path) -> None:
-    """Save adapter and tokenizer; the adapter names its base model as the person did, not by a cache path."""
+    """Save adapter and tokenizer; the adapter names its base model as in the settings, not by a cache path."""
     with AtomicFolder(adapter) as part:
         trainer.model.save_pretrained(str(part))
         config = json.loads((part / "adapter_config.json").read_text(encoding="utf-8"))

@@ -9,22 +9,22 @@ from transformers import Trainer
 
 from sinoner.chat import IGNORE
 
-# Families whose logits are the output layer of the last hidden state and nothing else (read in their source in
-# transformers 5.23). Others may scale or cap them, so they compute their own loss.
+# Model families whose logits are just the output layer of the last hidden state (checked in the source of
+# transformers 5.23). Others may scale or cap the logits, so they compute their own loss.
 _PLAIN_LOGITS = frozenset(("llama", "mistral", "olmo2", "qwen2", "qwen3", "smollm3"))
 
 
 class LearnedTokensTrainer(Trainer):  # type: ignore[misc]
-    """The same loss as the plain Trainer's, without the logits of tokens that do not count.
+    """The same loss as that of the plain Trainer, without computing logits of tokens outside the loss.
 
-    Most tokens of a retrieval-augmented conversation are examples and passage; the output layer over a large
-    vocabulary is a good part of the work.
+    Most tokens of a retrieval-augmented conversation belong to examples and passage, and the output layer over a large
+    vocabulary is a good part of the computation.
     """
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean cross-entropy of the learned tokens (of the whole accumulated batch, as the Trainer asks)."""
+        """Mean cross-entropy of the learned tokens (of the whole accumulated batch when the Trainer passes its size)."""
         inner = self.accelerator.unwrap_model(model).get_base_model()
         if inner.config.model_type not in _PLAIN_LOGITS:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)

@@ -71,7 +71,7 @@ BY_LANG: dict[Lang, list[str]] = {"zh": ZH, "en": EN}
 
 def test_mixed_takes_the_largest_set_in_the_proportions() -> None:
     found = mixed(BY_LANG, {"zh": 2, "en": 1}, None, 42)
-    assert found.got == found.wanted == {"en": 20, "zh": 40}
+    assert found.got == found.required == {"en": 20, "zh": 40}
     assert found.available == {"en": 25, "zh": 40}
     assert found.short == ()
     assert found.chosen == frozenset(ZH) | subset(EN, 20, 42)
@@ -100,10 +100,10 @@ def test_decimal_weights_are_what_they_are_written_as() -> None:
 
 def test_mixed_with_a_size() -> None:
     enough = mixed(BY_LANG, {"zh": 2, "en": 1}, 30, 42)
-    assert enough.got == enough.wanted == {"zh": 20, "en": 10}
+    assert enough.got == enough.required == {"zh": 20, "en": 10}
     assert len(enough.chosen) == 30
     too_few = mixed(BY_LANG, {"zh": 1, "en": 1}, 60, 42)
-    assert too_few.wanted == {"zh": 30, "en": 30}
+    assert too_few.required == {"zh": 30, "en": 30}
     assert too_few.got == {"zh": 25, "en": 25}  # the proportions are kept, not the size
     assert too_few.short == ("en",)
     assert too_few.chosen == subset(ZH, 25, 42) | frozenset(EN)
@@ -114,7 +114,7 @@ def test_mixed_without_weights_is_the_subset_of_all() -> None:
         found = mixed(BY_LANG, {}, size, 42)
         assert found.chosen == subset([*EN, *ZH], size, 42)
         assert sum(found.got.values()) == len(found.chosen)
-        assert found.wanted == found.got
+        assert found.required == found.got
         assert found.short == ()
     assert mixed({}, {}, None, 42) == Mixed(frozenset(), {}, {}, {})
 
@@ -135,7 +135,7 @@ def test_weights_that_cannot_be(weights: dict[Lang, float], message: str) -> Non
 
 @pytest.mark.parametrize("ids", [{"zh": ZH}, {"zh": ZH, "en": []}])
 def test_a_language_without_any_passage(ids: dict[Lang, list[str]]) -> None:
-    with pytest.raises(InputError, match=r"it_set\.mix: no en passage to train on"):
+    with pytest.raises(InputError, match=r"it_set\.mix: there is no en passage to train on"):
         mixed(ids, {"zh": 1, "en": 1}, 10, 42)
     assert mixed(ids, {"zh": 1, "en": 0}, None, 42).chosen == frozenset(ZH)
 
@@ -161,7 +161,7 @@ def test_mixed_is_nested_in_proportion_and_blind_to_order(
     everything = mixed(ids, weights, None, seed)
     assert found.chosen <= mixed(ids, weights, size + 1, seed).chosen <= everything.chosen
     assert everything.chosen == mixed(ids, weights, 10**9, seed).chosen
-    assert sum(found.wanted.values()) == size
+    assert sum(found.required.values()) == size
     part = Fraction(str(weight_zh)) / (Fraction(str(weight_zh)) + Fraction(str(weight_en)))
     for at in (found, everything):
         assert abs(at.got["zh"] - part * len(at.chosen)) <= Fraction(1, 2)

@@ -1,7 +1,7 @@
-"""Refuses to import model libraries: `make check` runs without them, and no test may need one unmarked.
+"""Refuses imports of model libraries: `make check` runs without them, so tests that need one must be marked.
 
-conftest installs the guard in the process of the tests and puts this folder on PYTHONPATH, where every Python
-that a test starts imports this module by itself.
+conftest installs the guard in the test process and puts this folder on PYTHONPATH, from where every Python process
+started by a test imports this module.
 """
 
 import sys
@@ -24,10 +24,10 @@ LIBRARIES = frozenset(
 
 
 class Refusal(Loader):
-    """Finds a library (``find_spec`` is answered) but does not load it."""
+    """Makes a library findable (``find_spec`` succeeds) but does not load it."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        # No ImportError: it would be taken for a library that is not installed.
+        # Not an ImportError, which would mean that the library is not installed.
         raise RuntimeError(
             f"{spec.name} is imported by a test without the marker `model`; mark it, or list its file in"
             " MODEL_FILES of conftest if the import is at its top"
@@ -38,7 +38,7 @@ class Refusal(Loader):
 
 
 class Guard(MetaPathFinder):
-    """Stands before the other finders."""
+    """Precedes the other finders."""
 
     def find_spec(self, name, path=None, target=None) -> ModuleSpec | None:
         if name not in LIBRARIES:

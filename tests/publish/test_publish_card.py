@@ -157,15 +157,15 @@ def test_scores_show_both_metrics() -> None:
 @pytest.mark.parametrize(
     ("annotators", "told", "not_told"),
     [
-        (("lac",), "they come from `lac`, not from people; nobody has checked", "language model"),
-        (("human", "lac"), "not from people; only the passages marked `human`", "nobody has checked"),
-        (("human",), "made by people (`human`)", "not from people"),
+        (("lac",), "produced by `lac`, not by humans; they were not checked individually", "language model"),
+        (("human", "lac"), "not by humans; only the passages marked `human`", "not checked"),
+        (("human",), "human annotations (`human`)", "not by humans"),
         (
             ("qwen-max@extract.zh.v1",),
-            "the language model `qwen-max` (prompt `extract.zh.v1`), not from people",
+            "the language model `qwen-max` (prompt `extract.zh.v1`), not by humans",
             "@",
         ),
-        ((), "none are recorded", "people"),
+        ((), "none are recorded", "human"),
     ],
 )
 def test_cards_are_honest_about_the_annotator(annotators: tuple[str, ...], told: str, not_told: str) -> None:

@@ -122,11 +122,11 @@ def test_a_file_of_a_model_in_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
     (model / "refs").mkdir()
     (model / "refs/main").write_text("a" * 40)
     asked = NamedModel("someone/model", "retrieve.model_zh", "give another")
-    assert encoder_info.noted(asked, "someone/model", "a.json") == {"a": 1}
-    assert encoder_info.noted(asked, "someone/model", "b.json") is None
-    assert encoder_info.noted(asked, "someone/model", "c.json") is None
+    assert encoder_info.read_json(asked, "someone/model", "a.json") == {"a": 1}
+    assert encoder_info.read_json(asked, "someone/model", "b.json") is None
+    assert encoder_info.read_json(asked, "someone/model", "c.json") is None
     with pytest.raises(InputError, match=r"^retrieve\.model_zh: 'someone/model': cannot be loaded \("):
-        encoder_info.noted(asked, "not a name!!", "a.json")
+        encoder_info.read_json(asked, "not a name!!", "a.json")
 
 
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 0.9999), ("bfloat16", 0.999)])
@@ -346,7 +346,7 @@ def test_the_verbs_it_is_sent_to_exist() -> None:
 
     with pytest.raises(InputError) as caught:
         embedder(RetrieveSettings(embedder="openai"), "zh")
-    named = re.search(r"which sinoner (.*) give it", str(caught.value))
+    named = re.search(r"available to sinoner (.*) only", str(caught.value))
     assert named is not None
     known = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands if c.callback}
     assert set(re.split(r", | and ", named[1])) <= known

@@ -127,7 +127,7 @@ def test_numbers_that_are_none(bad: float, where: str) -> None:
 
 
 def test_dimensions_differ() -> None:
-    with pytest.raises(InputError, match="vectors of 4 and 5 dimensions"):
+    with pytest.raises(InputError, match="queries have vectors of 4 dimensions and the pool of 5"):
         nearest(unit(2, 4, 1), unit(3, 5, 1), 1)
 
 

@@ -176,7 +176,7 @@ def test_a_model_that_changed_its_dimensions(tmp_path: Path) -> None:
     store.encode(TEXTS[:3])
     changed = VectorStore(tmp_path, Letters(dim=30))
     with pytest.raises(
-        InputError, match=r"holds vectors of 24 dimensions, letters:small now gives 30"
+        InputError, match=r"contains vectors of 24 dimensions, but letters:small now returns 30"
     ) as caught:
         changed.encode(TEXTS)
     assert str(store.folder) in str(caught.value)
@@ -261,7 +261,7 @@ class Long(Letters):
 
 
 def test_vectors_of_another_length_are_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="letters:small: gave vectors that are not of length 1"):
+    with pytest.raises(InputError, match="letters:small: returned vectors that are not of length 1"):
         VectorStore(tmp_path, Long()).encode(TEXTS)
     assert len(VectorStore(tmp_path, Letters()).encode(TEXTS).vectors) == 40
 
