@@ -1,4 +1,4 @@
-"""Model text → mentions, or the reason it cannot be read. Strict: what is not well formed is not read."""
+"""Strict parsing of model text into mentions, or the reason it cannot be parsed: only well-formed answers are accepted."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parse_mentions(answer: str) -> Mentions:
             read = read or found is not None
             pairs.extend(found or ())
         elif LISTED.match(text, piece.start):
-            # Not even the lists beside it are taken: half an answer is no answer.
+            # The other lists are ignored too: a partial answer is not accepted.
             return Mentions((), "unparsed" if piece.state == "broken" or _closes(text) else "truncated")
         else:
             never = never or piece.state == "endless"

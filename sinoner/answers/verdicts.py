@@ -1,4 +1,4 @@
-"""Model text → verdicts on numbered things, or the reason it cannot be read. What is not said plainly is no verdict."""
+"""Parsing model text into verdicts on numbered items, or the reason it cannot be parsed. Only explicit verdicts count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Word = Literal["yes", "no", "retype"]
 
 
 class Verdict(NamedTuple):
-    """What was said about one number; ``type`` is the better type of ``retype``, empty when none was given."""
+    """The verdict on one item; ``type`` is the better type of ``retype``, empty when none was given."""
 
     n: int
     word: Word
@@ -36,7 +36,7 @@ def parse_verdicts(answer: str, count: int) -> Verdicts:
 
     Args:
         answer: the whole text of a model's answer.
-        count: how many things were asked about; they are numbered from 1.
+        count: how many items the question has; they are numbered from 1.
 
     Returns:
         The verdicts. Reasons: ``empty_answer``, ``unparsed`` (no verdict, or a broken list of them), ``truncated`` (a
@@ -78,12 +78,12 @@ def _agreed(found: Iterable[Verdict], count: int) -> list[Verdict]:
     return [verdicts.pop() for _, verdicts in sorted(by_number.items()) if len(verdicts) == 1]
 
 
-# An answer that nests its verdicts deeper than this is no answer to the question.
+# Maximum nesting depth of verdicts in an answer.
 _DEPTH = 4
 
 
 def _verdicts(value: Any, depth: int = _DEPTH) -> list[Verdict]:
-    """The verdicts of a parsed value, wherever they stand in it."""
+    """The verdicts of a parsed value, at any position in it."""
     if not depth:
         return []
     if isinstance(value, list):
