@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from sinoner.answers.literals import Open, pieces, whole_value
 from sinoner.answers.refusals import refuses
-from sinoner.answers.strict import LISTED, TYPE_KEYS, spoken
+from sinoner.answers.strict import LISTED, TYPE_KEYS, without_reasoning
 
 Word = Literal["yes", "no", "retype"]
 
@@ -42,7 +42,7 @@ def parse_verdicts(answer: str, count: int) -> Verdicts:
         The verdicts. Reasons: ``empty_answer``, ``unparsed`` (no verdict, or a broken list of them), ``truncated`` (a
         list that never ends), ``refused``. With the middle two there may be verdicts all the same.
     """
-    text = spoken(answer)
+    text = without_reasoning(answer)
     if not text:
         return Verdicts((), "empty_answer")
     found = _verdicts(whole_value(text))
