@@ -36,7 +36,7 @@ class Disagreement(Record, frozen=True, kw_only=True):
     votes: dict[str, str]
 
 
-class Agreeing:
+class AgreementCounter:
     """Accumulates passages one by one; memory grows with the number of types only.
 
     Alpha is Krippendorff's for nominal data with every code point as a unit (K. Krippendorff, Content Analysis): its
