@@ -1,4 +1,4 @@
-"""Long texts made short for people."""
+"""Shortening texts for display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a text is that of a language model which will not answer."""
+"""Recognising refusals of a language model."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def refuses(text: str) -> bool:
 
 
 def refusal(passage: str) -> str | None:
-    """The words with which a passage begins as the refusal of a model, or None."""
+    """The opening words of a passage that is a model refusal, or None."""
     found = _PASSAGE.match(passage)
     return found[0] if found else None

@@ -15,7 +15,7 @@ from sinoner.answers.strict import (
     Pair,
     parse_by_type,
     parse_mentions,
-    spoken,
+    without_reasoning,
 )
 
 # Longer answers are not repaired: such a text is no list of the mentions of one passage.
@@ -34,7 +34,7 @@ def repair_mentions(answer: str) -> Mentions:
     strict = parse_mentions(answer)
     if strict.reason != "unparsed" or len(answer) > _LONGEST:
         return strict
-    text = spoken(answer)
+    text = without_reasoning(answer)
     pairs = _from_lines(text) or _from_broken(text)
     if not pairs or not _said(answer, (word for pair in pairs for word in pair)):
         return strict
@@ -55,7 +55,7 @@ def repair_by_type(answer: str) -> ByType:
     strict = parse_by_type(answer)
     if strict.reason != "unparsed" or len(answer) > _LONGEST:
         return strict
-    text = spoken(answer)
+    text = without_reasoning(answer)
     tokens = None if any(piece.state == "read" for piece in pieces(text)) else _bracketed(text)
     shape = _shape(tokens or ())
     # Pairs come in twos; in a list nothing tells a letter too many from a mention without its comma.

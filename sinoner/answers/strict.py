@@ -1,4 +1,4 @@
-"""Model text → mentions, or the reason it cannot be read. Strict: what is not well formed is not read."""
+"""Strict parsing of model text into mentions, or the reason it cannot be parsed: only well-formed answers are accepted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def parse_mentions(answer: str) -> Mentions:
     Reasons: ``empty_answer``, ``unparsed`` (no list of mentions, or a broken one), ``truncated`` (a list that
     never ends; ``pairs`` has its complete items), ``refused`` (no list, but an apology).
     """
-    text = spoken(answer)
+    text = without_reasoning(answer)
     if not text:
         return Mentions((), "empty_answer")
     whole = _pairs(whole_value(text))
@@ -64,7 +64,7 @@ def parse_mentions(answer: str) -> Mentions:
             read = read or found is not None
             pairs.extend(found or ())
         elif LISTED.match(text, piece.start):
-            # Not even the lists beside it are taken: half an answer is no answer.
+            # The other lists are ignored too: a partial answer is not accepted.
             return Mentions((), "unparsed" if piece.state == "broken" or _closes(text) else "truncated")
         else:
             never = never or piece.state == "endless"
@@ -80,7 +80,7 @@ def parse_surfaces(answer: str) -> Surfaces:
 
     Reasons: ``empty_answer``, ``unparsed``, ``truncated``.
     """
-    text = spoken(answer)
+    text = without_reasoning(answer)
     if not text:
         return Surfaces((), "empty_answer")
     ends = True
@@ -103,7 +103,7 @@ def parse_by_type(answer: str) -> ByType:
 
     Reasons: ``empty_answer``, ``unparsed``, ``truncated``; there are no surfaces with any of them.
     """
-    text = spoken(answer)
+    text = without_reasoning(answer)
     if not text:
         return ByType({}, "empty_answer")
     if (whole := _lists(whole_value(text))) is not None:
@@ -148,7 +148,7 @@ _THOUGHT_ENDS = re.compile(
 )
 
 
-def spoken(answer: str) -> str:
+def without_reasoning(answer: str) -> str:
     """The answer without its reasoning; a chat template may have swallowed ``<think>``, a limit ``</think>``."""
     text = answer.strip()
     if "<" not in text:

@@ -1,4 +1,4 @@
-"""Model text → verdicts on numbered things, or the reason it cannot be read. What is not said plainly is no verdict."""
+"""Parsing model text into verdicts on numbered items, or the reason it cannot be parsed. Only explicit verdicts count."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 from sinoner.answers.literals import Open, pieces, whole_value
 from sinoner.answers.refusals import refuses
-from sinoner.answers.strict import LISTED, TYPE_KEYS, spoken
+from sinoner.answers.strict import LISTED, TYPE_KEYS, without_reasoning
 
 Word = Literal["yes", "no", "retype"]
 
 
 class Verdict(NamedTuple):
-    """What was said about one number; ``type`` is the better type of ``retype``, empty when none was given."""
+    """The verdict on one item; ``type`` is the better type of ``retype``, empty when none was given."""
 
     n: int
     word: Word
@@ -36,13 +36,13 @@ def parse_verdicts(answer: str, count: int) -> Verdicts:
 
     Args:
         answer: the whole text of a model's answer.
-        count: how many things were asked about; they are numbered from 1.
+        count: how many items the question has; they are numbered from 1.
 
     Returns:
         The verdicts. Reasons: ``empty_answer``, ``unparsed`` (no verdict, or a broken list of them), ``truncated`` (a
         list that never ends), ``refused``. With the middle two there may be verdicts all the same.
     """
-    text = spoken(answer)
+    text = without_reasoning(answer)
     if not text:
         return Verdicts((), "empty_answer")
     found = _verdicts(whole_value(text))
@@ -78,12 +78,12 @@ def _agreed(found: Iterable[Verdict], count: int) -> list[Verdict]:
     return [verdicts.pop() for _, verdicts in sorted(by_number.items()) if len(verdicts) == 1]
 
 
-# An answer that nests its verdicts deeper than this is no answer to the question.
+# Maximum nesting depth of verdicts in an answer.
 _DEPTH = 4
 
 
 def _verdicts(value: Any, depth: int = _DEPTH) -> list[Verdict]:
-    """The verdicts of a parsed value, wherever they stand in it."""
+    """The verdicts of a parsed value, at any position in it."""
     if not depth:
         return []
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Reading corpora and benchmarks, and cutting documents into passages."""
+"""Reading corpora and cutting documents into passages."""

@@ -1,4 +1,4 @@
-"""Documents → passages of at most ``max_tokens`` tokens, cut between sentences, that rejoin to the document."""
+"""Split documents into passages of at most ``max_tokens`` tokens, at sentence boundaries; joined, they are the document."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MAX_TOKEN_CHARS = 128
 
 
 def counter(tokenizer: str) -> CountUpTo:
-    """The counting function of a tokenizer: a bundled OpenAI vocabulary or a ``tokenizer.json``.
+    """The token counter of a bundled OpenAI vocabulary or a ``tokenizer.json`` file.
 
     Raises:
-        InputError: the tokenizer is neither.
+        InputError: the tokenizer is neither of them.
     """
     if tokenizer in _BUNDLED:
         return counter_of(tokenizer)
@@ -50,10 +50,10 @@ def counter(tokenizer: str) -> CountUpTo:
 def chunk(
     documents: Iterable[Document | Reject], settings: CorpusSettings
 ) -> Iterator[Passage | Annotation | Reject]:
-    """Cut documents into passages; a document with hand-made annotations gives annotations.
+    """Cut documents into passages; a document with manual annotations yields annotations.
 
     No passage is longer than ``settings.max_tokens`` tokens, the passages of a document joined are its text,
-    and their ids are ``<document id>#<n>``. An annotated occurrence that a cut goes through is a reject
+    and their ids are ``<document id>#<n>``. An annotated occurrence that spans a cut is rejected
     (unit ``entity``).
     """
     till = counter(settings.tokenizer)
@@ -89,16 +89,16 @@ def chunk_document(
 
 
 def cut(text: str, till: CountUpTo, limit: int) -> Iterator[str]:
-    """Cut a text into pieces of at most ``limit`` tokens that rejoin to it."""
+    """Cut a text into pieces of at most ``limit`` tokens; joined, they are the text."""
     yield from _pack(sentences(text), till, limit, (clauses, None))
 
 
 def _pack(
     pieces: list[str], till: CountUpTo, limit: int, finer: tuple[Callable[[str], list[str]] | None, ...]
 ) -> Iterator[str]:
-    """Greedily join pieces while they fit; a piece that alone does not fit is cut finer."""
+    """Greedily join pieces while they fit; a piece that does not fit on its own is split further."""
     begin = 0
-    per_char = 1.0  # tokens per character of the text so far: a guess that only saves counting
+    per_char = 1.0  # tokens per character of the text so far: an estimate that only saves counting
     while begin < len(pieces):
         end, chars = begin, 0
         while end < len(pieces) and (end == begin or (chars + len(pieces[end])) * per_char <= limit):
@@ -142,7 +142,7 @@ def _finer(
 
 
 def _hard(text: str, till: CountUpTo, limit: int) -> Iterator[str]:
-    """Cut a text without any separator between characters, the longest fitting prefix each time."""
+    """Cut a text without separators between characters, taking the longest prefix that fits each time."""
     begin = 0
     while begin < len(text):
         low, high = 1, min(len(text) - begin, limit * _MAX_TOKEN_CHARS)
@@ -158,7 +158,7 @@ def _hard(text: str, till: CountUpTo, limit: int) -> Iterator[str]:
 
 
 def _within(entities: Iterable[Entity], offset: int, length: int) -> tuple[tuple[Entity, ...], list[Entity]]:
-    """The entities inside ``[offset, offset + length)`` in passage offsets, and those its end cuts through."""
+    """The entities inside ``[offset, offset + length)`` in passage offsets, and those that extend past its end."""
     inside: list[Entity] = []
     crossing: list[Entity] = []
     for entity in entities:

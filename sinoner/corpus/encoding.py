@@ -1,6 +1,6 @@
-"""From bytes to lines of text: which encoding a file has, and what cannot be decoded.
+"""Decoding bytes to lines of text: encoding detection, and lines that cannot be decoded.
 
-``auto`` honours a byte order mark (UTF-8, UTF-16, UTF-32), then tells UTF-8 from GB18030 by the first megabyte.
+``auto`` honours a byte order mark (UTF-8, UTF-16, UTF-32), then distinguishes UTF-8 from GB18030 by the first megabyte.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HEAD = 1 << 20
 _CHUNK = 1 << 16
-_BOMS = (  # UTF-32 before UTF-16: its little-endian mark begins with UTF-16's
+_BOMS = (  # UTF-32 before UTF-16: its little-endian mark begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -37,7 +37,7 @@ _OUTSIDE_ASCII = re.compile("[^\x00-\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A line that gives no record: where, the reason that reports count, and why in words."""
+    """A line without a usable record: its number, the reject reason, and a readable explanation."""
 
     number: int
     reason: str
@@ -45,10 +45,10 @@ class Broken:
 
 
 def check_codec(name: str) -> str:
-    """The name of a text encoding, if Python knows it.
+    """The canonical name of a text encoding that Python supports.
 
     Raises:
-        InputError: it does not.
+        InputError: Python does not support it.
     """
     try:
         "".encode(name)
@@ -56,18 +56,18 @@ def check_codec(name: str) -> str:
         return codecs.lookup(name).name.removesuffix("-sig")
     except (LookupError, ValueError):
         raise InputError(
-            f"corpus.encoding: unknown encoding {name!r}; auto, utf-8, gb18030, big5, utf-16 … are known"
+            f"corpus.encoding: unknown encoding {name!r}; known: auto, utf-8, gb18030, big5, utf-16, …"
         ) from None
 
 
 def detect(head: bytes, path: object) -> str:
-    """The encoding of a file by its first bytes (up to ``HEAD`` of them).
+    """Detect the encoding of a file from its first bytes (up to ``HEAD`` of them).
 
-    Not strictly UTF-8, a file still counts as UTF-8 when most of its characters outside ASCII are well formed,
-    or when nothing speaks for GB18030 and most of its lines decode: its other lines are then rejects.
+    A file that is not valid UTF-8 still counts as UTF-8 when most of its characters outside ASCII are well formed,
+    or when it does not look like GB18030 and at least half of its lines decode; its other lines are then rejected.
 
     Raises:
-        InputError: neither fits; names the first byte that does not.
+        InputError: neither encoding fits; the message gives the offset of the first invalid byte.
     """
     for mark, codec in _BOMS:
         if head.startswith(mark):
@@ -103,8 +103,8 @@ def _is_utf8(line: bytes) -> bool:
 def _is_gb18030(head: bytes, cut: bool) -> bool:
     """Whether the bytes decode as GB18030 into something that looks like Chinese.
 
-    Nearly any bytes decode. But in real Chinese text most characters are among the frequent ones of GB 2312 or
-    Big5, while other encodings read as GB18030 give rare characters, and Big5 gives private ones.
+    Almost any bytes decode as GB18030. But in real Chinese text most characters are among the frequent ones of
+    GB 2312 or Big5, while other encodings read as GB18030 give rare characters, and Big5 gives private-use ones.
     """
     try:
         text = codecs.getincrementaldecoder("gb18030")().decode(head, final=not cut)
@@ -132,10 +132,10 @@ def splits_at_newline(codec: str) -> bool:
 
 
 def pieces(stream: BinaryIO, codec: str, path: object) -> Iterator[str]:
-    """The text of a stream in pieces of some 64 thousand characters, without byte order mark.
+    """The text of a stream in pieces of about 64,000 characters, without the byte order mark.
 
     Raises:
-        InputError: it is not in this encoding; names the byte.
+        InputError: it is not in this encoding; the message gives the byte offset.
     """
     decoder = codecs.getincrementaldecoder(codec)()
     done, first = 0, True
@@ -156,21 +156,21 @@ def pieces(stream: BinaryIO, codec: str, path: object) -> Iterator[str]:
 
 
 def lines(
-    stream: BinaryIO, codec: str, limit: int, path: object, *, all_of_it: bool = False
+    stream: BinaryIO, codec: str, limit: int, path: object, *, keep_all: bool = False
 ) -> Iterator[tuple[int, str] | Broken]:
-    """The lines of a stream that are not blank, with their number from 1 and without their line end.
+    """The lines of a stream that are not blank, with their 1-based number and without their line end.
 
-    Holds one line of at most ``limit`` bytes. A longer line, or one that does not decode, comes as ``Broken``.
+    Holds one line of at most ``limit`` bytes. A longer line, or one that does not decode, is yielded as ``Broken``.
 
     Args:
         stream: the bytes.
         codec: their encoding.
-        limit: bytes a line may have.
-        path: how messages name the stream.
-        all_of_it: give blank lines and line ends too.
+        limit: maximum length of a line in bytes.
+        path: name of the stream in messages.
+        keep_all: yield blank lines and line ends too.
 
     Raises:
-        InputError: a stream whose lines cannot be told apart before decoding (UTF-16) does not decode.
+        InputError: a stream that must be decoded before it is split into lines (UTF-16) does not decode.
     """
     if not splits_at_newline(codec):
         stream = io.BufferedReader(_Recoded(pieces(stream, codec, path)), _CHUNK)
@@ -183,7 +183,7 @@ def lines(
                 pass
             yield Broken(number, "line_too_long", f"longer than {limit >> 20} MB (corpus.max_line_mb)")
             continue
-        if not all_of_it:
+        if not keep_all:
             raw = raw.removesuffix(b"\n").removesuffix(b"\r")
         try:
             line = raw.decode(codec)
@@ -193,12 +193,12 @@ def lines(
             continue
         if number == 1:
             line = line.removeprefix("\ufeff")
-        if all_of_it or (line and not line.isspace()):
+        if keep_all or (line and not line.isspace()):
             yield number, line
 
 
 class _Recoded(io.RawIOBase):
-    """Pieces of text as a stream of UTF-8."""
+    """Pieces of text as a UTF-8 byte stream."""
 
     def __init__(self, source: Iterator[str]) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""The fields of a record that mean something here: text, id, lang and hand-made entities, each checked."""
+"""Reading and validating the fields of a record: text, id, lang and manual entities."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sinoner.text.mentions import MentionError, locate, read_claim
 
 
 class FieldError(MentionError):
-    """A field of a record cannot be used: the reason that reports count, and why in words."""
+    """A field of a record cannot be used; carries the reject reason and a readable explanation."""
 
 
 def read_text(value: Any) -> str:
-    """The text of a record, as it stands.
+    """The text of a record, unchanged.
 
     Raises:
         FieldError: ``no_text``, ``text_not_string``, ``empty_text``, ``nul_byte`` or ``invalid_unicode``.
@@ -32,7 +32,7 @@ def read_text(value: Any) -> str:
 
 
 def read_id(value: Any) -> str | None:
-    """The id a record brings along: a text that is not blank, or a whole number. Anything else is none.
+    """The id of a record: a string that is not blank, or an integer. Anything else counts as no id.
 
     Raises:
         FieldError: ``invalid_unicode``.
@@ -46,7 +46,7 @@ def read_id(value: Any) -> str | None:
 
 
 def read_lang(value: Any) -> Lang | None:
-    """The language a record says it has, when that is one of ours."""
+    """The language field of a record, if it is a supported language."""
     return value if value in ("zh", "en") else None
 
 
@@ -55,9 +55,9 @@ def read_entities(value: Any, text: str) -> tuple[Entity, ...] | None:
 
     Args:
         value: a list of objects with ``start`` and ``end`` (code points, half-open), ``type`` and ``text`` (or
-            ``surface``), or the same as JSON text, as CSV has it. An empty list is an annotation without
-            entities; None and an empty text are no annotation.
-        text: what the offsets point into.
+            ``surface``), or the same as a JSON string, as in CSV files. An empty list is an annotation
+            without entities; None and an empty string mean that there is no annotation.
+        text: the text that the offsets refer to.
 
     Raises:
         FieldError: ``entity_malformed``, ``entity_without_offsets``, ``entity_mismatch`` or ``invalid_unicode``.
@@ -68,7 +68,7 @@ def read_entities(value: Any, text: str) -> tuple[Entity, ...] | None:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise FieldError("entity_malformed", "entities are a text that is not JSON") from None
+            raise FieldError("entity_malformed", "entities are a string that is not JSON") from None
     if value is None:
         return None
     if not isinstance(value, list):

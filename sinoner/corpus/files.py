@@ -41,9 +41,9 @@ class InputFile:
     """A file of the corpus.
 
     Attributes:
-        path: where it is.
-        name: its name; inside a folder source, its path below the folder.
-        stem: the name without the suffixes that say the format.
+        path: its location.
+        name: its name; in a folder source, its path relative to the folder.
+        stem: the name without the format and compression suffixes.
         format: a value of ``FORMATS``.
         compression: one of ``COMPRESSIONS`` or empty.
     """
@@ -58,10 +58,10 @@ class InputFile:
 def find_files(path: Path) -> list[InputFile]:
     """The readable files at a path: the file itself, or those below the folder, sorted by name.
 
-    Hidden files and folders, and files of other kinds, are skipped in a folder.
+    In a folder, hidden files and folders and files of other types are skipped.
 
     Raises:
-        InputError: nothing is there, the file is of an unknown kind, or the folder has no readable file.
+        InputError: nothing at that path, an unknown file type, or the folder has no readable file.
     """
     if path.is_dir():
         found = sorted(_below(path), key=lambda file: file.name)
@@ -72,7 +72,7 @@ def find_files(path: Path) -> list[InputFile]:
         raise InputError(f"{path}: no such file or folder")
     file = _classify(path, path.name)
     if file is None:
-        raise InputError(f"{path}: unknown kind of file; readable: {READABLE}")
+        raise InputError(f"{path}: unknown file type; readable: {READABLE}")
     return [file]
 
 
@@ -101,13 +101,13 @@ def _classify(path: Path, name: str) -> InputFile | None:
 
 
 def shown(path: str | Path) -> str:
-    """A path as text that can be written as UTF-8, whatever bytes it has."""
+    """A path as text that is valid UTF-8, whatever its bytes are."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn everything that can go wrong with the bytes of a file into one line that names it.
+    """Turn any error in reading a file into a one-line error that names the file.
 
     Raises:
         InputError: no permission, a broken compression, a broken Parquet file, a disk error.
@@ -135,7 +135,7 @@ def open_bytes(file: InputFile) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def open_seekable(file: InputFile) -> Iterator[BinaryIO]:
-    """Open a file that is not read front to back (Parquet); a compressed one is unpacked to a nameless file."""
+    """Open a file that is not read front to back (Parquet); a compressed one is unpacked to an anonymous temporary file."""
     with open_bytes(file) as stream:
         if not file.compression:
             yield stream
@@ -147,7 +147,7 @@ def open_seekable(file: InputFile) -> Iterator[BinaryIO]:
 
 
 class _ZstdStream(io.RawIOBase):
-    """Decompressed bytes of a .zst file. Unlike the library's own reader it notices a file that was cut off."""
+    """Decompressed bytes of a .zst file. Unlike the library's own reader it detects a truncated file."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -178,7 +178,7 @@ class _ZstdStream(io.RawIOBase):
 
 @contextlib.contextmanager
 def csv_field_limit(limit: int) -> Iterator[None]:
-    """Let the csv module read fields up to ``limit`` characters, for as long as the block runs."""
+    """Let the csv module read fields up to ``limit`` characters, while the block runs."""
     before = csv.field_size_limit(limit)
     try:
         yield

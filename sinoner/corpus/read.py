@@ -1,15 +1,15 @@
-"""Reading the corpus: documents out of files, folders and Hub datasets, one at a time.
+"""Reading the corpus: documents from files, folders and Hub datasets, one at a time.
 
-What makes a document, by format:
+What counts as a document, by format:
 
-* ``.jsonl``, ``.ndjson``: one line, an object or a text in quotes.
-* ``.json``: one item of an array (objects or texts), or one object; objects one after the other are read too.
-* ``.csv``, ``.tsv``: one record under a header, quotes as in RFC 4180.
+* ``.jsonl``, ``.ndjson``: one line, an object or a quoted string.
+* ``.json``: one item of an array (objects or strings), or one object; concatenated objects are read too.
+* ``.csv``, ``.tsv``: one record below a header, quoted as in RFC 4180.
 * ``.parquet`` and ``hf://datasets/OWNER/NAME[@split]``: one row.
-* ``.txt``: one line that is not blank. A text of several lines belongs in one of the other formats.
+* ``.txt``: one line that is not blank. Use another format for texts of several lines.
 
-Each file may be compressed (``.gz``, ``.zst``). An object has its text in ``corpus.text_field`` and may bring
-``id``, ``lang`` and ``entities``; everything else in it is left aside.
+Each file may be compressed (``.gz``, ``.zst``). An object has its text in ``corpus.text_field`` and may have
+``id``, ``lang`` and ``entities``; its other fields are ignored.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class _Origin:
     Attributes:
         path: for messages.
         name: the ``source`` of the documents.
-        stem: what ids begin with that the corpus does not bring along; no other origin has it.
-        lang: the language, when the person said it.
+        stem: prefix of generated ids, unique to this origin.
+        lang: the language, if configured.
     """
 
     path: str
@@ -64,23 +64,23 @@ class _Origin:
 
 
 class _Ids:
-    """The ids given so far. Those made here cost eight bytes each, not a string."""
+    """The ids assigned so far. A generated id takes eight bytes, not a string."""
 
     def __init__(self) -> None:
         self._brought: set[str] = set()
         self._made: dict[str, array[int]] = {}
 
-    def stem(self, wanted: str) -> str:
-        """``wanted``, or ``wanted~2`` and so on when another input has it: a stem for the ids made here."""
-        stem, n = wanted, 1
+    def stem(self, preferred: str) -> str:
+        """``preferred``, or ``preferred~2`` and so on if another input has it: a prefix for generated ids."""
+        stem, n = preferred, 1
         while stem in self._made:
             n += 1
-            stem = f"{wanted}~{n}"
+            stem = f"{preferred}~{n}"
         self._made[stem] = array("Q")
         return stem
 
     def give(self, brought: str | None, stem: str, number: int) -> str | None:
-        """The id of a record: the one it brought, else one made of stem and number; None when it is taken."""
+        """The id of a record: its own, else one generated from stem and number; None when it is taken."""
         if brought is None:
             return self._make(stem, number)
         return brought if self._take(brought) else None
@@ -107,12 +107,12 @@ class _Ids:
 def read(settings: CorpusSettings) -> Iterator[Document | Reject]:
     """Read the sources in order, up to ``settings.limit`` documents, holding one record at a time.
 
-    All sources are looked up before the first document comes. What is not a document comes as a ``Reject`` with
-    the place in its ``detail``; blank lines are nothing.
+    All sources are located before the first document is yielded. Anything that is not a document is yielded as a
+    ``Reject`` with its location in ``detail``; blank lines are skipped.
 
     Raises:
         InputError: there are no sources, a source is missing or unreadable, no record of a source has the text
-            field, or the whole corpus holds no document.
+            field, or the whole corpus contains no document.
     """
     if not settings.sources:
         raise InputError("corpus.sources: no corpus given; name a file, a folder or hf://datasets/OWNER/NAME")
@@ -133,13 +133,13 @@ def read(settings: CorpusSettings) -> Iterator[Document | Reject]:
     if not documents:
         reasons = ", ".join(f"{reason} {n}" for reason, n in rejects.most_common())
         raise InputError(
-            f"{', '.join(source.path for source in settings.sources)}: no document in it; "
+            f"{', '.join(source.path for source in settings.sources)}: contains no documents; "
             f"{rejects.total()} lines were rejected{f' ({reasons})' if reasons else ''}"
         )
 
 
 def _find(source: Source) -> list[files.InputFile]:
-    """The files of a source; none for one on the Hub."""
+    """The files of a source; an empty list for a Hub dataset."""
     if source.path.startswith(HUB):
         parse_hub_path(source.path)
         return []
@@ -151,8 +151,8 @@ def _find(source: Source) -> list[files.InputFile]:
 def _origins(
     source: Source, found: list[files.InputFile], settings: CorpusSettings, ids: _Ids
 ) -> Iterator[tuple[_Origin, Iterator[Row | Broken]]]:
-    said = source.lang if source.lang != "auto" else settings.lang
-    lang = None if said == "auto" else said
+    configured = source.lang if source.lang != "auto" else settings.lang
+    lang = None if configured == "auto" else configured
     if not found:
         name, _ = parse_hub_path(source.path)
         yield _Origin(source.path, name, ids.stem(name), lang), hub_rows(source.path)

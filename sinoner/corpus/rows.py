@@ -1,4 +1,4 @@
-"""From files and Hub datasets to rows: one row per JSON line, CSV record, Parquet row, JSON item or text line."""
+"""Reading files and Hub datasets as rows: one row per JSON line, CSV record, Parquet row, JSON item or text line."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one line, record or item of an input holds.
+    """One line, record or item of an input.
 
     Attributes:
-        number: where it begins: line of the file from 1 (text, JSON lines, CSV), or position from 1.
+        number: where it begins: 1-based line of the file (text, JSON lines, CSV), or 1-based position.
         value: a text, or the fields by name.
     """
 
@@ -60,9 +60,9 @@ def read_rows(file: InputFile, settings: CorpusSettings) -> Iterator[Row | Broke
                         yield Row(*line) if file.format == "txt" else _json_line(*line)
 
 
-def _codec(file: InputFile, wanted: str) -> str:
-    if wanted != "auto":
-        return encoding.check_codec(wanted)
+def _codec(file: InputFile, requested: str) -> str:
+    if requested != "auto":
+        return encoding.check_codec(requested)
     with files.open_bytes(file) as stream:
         head = stream.read(encoding.HEAD)
     codec = encoding.detect(head, file.path)
@@ -89,14 +89,14 @@ def _row(number: int, value: Any) -> Row | Broken:
     if isinstance(value, (str, dict)):
         return Row(number, value)
     kind = {list: "an array", bool: "true or false", type(None): "null"}.get(type(value), "a number")
-    return Broken(number, "not_an_object", f"an object or a text is wanted, this is {kind}")
+    return Broken(number, "not_an_object", f"expected an object or a string, found {kind}")
 
 
 def _csv(stream: BinaryIO, codec: str, limit: int, file: InputFile) -> Iterator[Row | Broken]:
     broken: list[Broken] = []
 
     def text() -> Iterator[str]:
-        for line in encoding.lines(stream, codec, limit, file.path, all_of_it=True):
+        for line in encoding.lines(stream, codec, limit, file.path, keep_all=True):
             if isinstance(line, Broken):
                 broken.append(line)
                 yield "\n"
@@ -148,15 +148,17 @@ def _json(stream: BinaryIO, codec: str, limit: int, file: InputFile) -> Iterator
             yield _row(number, feed.value())
             mark = feed.next_mark()
             if mark not in (",", "]"):
-                raise ValueError("the array ends too early" if not mark else f"{mark!r} instead of a comma")
+                raise ValueError(
+                    "the array ends too early" if not mark else f"expected a comma, found {mark!r}"
+                )
             feed.at += mark == ","
         feed.at += 1
         if feed.next_mark():
-            raise ValueError("something follows the array")
+            raise ValueError("extra data after the array")
     except (ValueError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise InputError(
-            f"{file.path}: item {number}: is not JSON: {why}; call it .jsonl when each line is an object"
+            f"{file.path}: item {number}: is not JSON: {why}; rename it to .jsonl if each line is an object"
         ) from None
 
 
@@ -196,10 +198,10 @@ class _JsonFeed:
             return value
 
     def _grow(self) -> bool:
-        """Double the text that lies ahead, so that a long value is not decoded again for every piece."""
+        """Double the text read ahead, so that a long value is not decoded again for every piece."""
         rest = self._text[self.at :]
         if len(rest) > self._limit:
-            raise ValueError("a value is longer than corpus.max_line_mb, or does not end")
+            raise ValueError("a value is longer than corpus.max_line_mb, or is not terminated")
         parts, length = [rest], 0
         for piece in self._pieces:
             parts.append(piece)
@@ -222,18 +224,18 @@ def _parquet(file: InputFile) -> Iterator[Row]:
                     number += 1
                     yield Row(number, value)
         except (pyarrow.ArrowException, OSError) as error:
-            raise InputError(f"{file.path}: is not readable as Parquet: {_first_line(error)}") from None
+            raise InputError(f"{file.path}: cannot be read as Parquet: {_first_line(error)}") from None
 
 
 def parse_hub_path(path: str) -> tuple[str, str]:
-    """Name and split of ``hf://datasets/OWNER/NAME[@split]``; the split is ``train`` when not named.
+    """Name and split of ``hf://datasets/OWNER/NAME[@split]``; the split defaults to ``train``.
 
     Raises:
-        InputError: it is not written so.
+        InputError: the path has another form.
     """
     match = _HUB_PATH.fullmatch(path)
     if match is None:
-        raise InputError(f"{path}: a dataset of the Hub is written hf://datasets/OWNER/NAME or …/NAME@SPLIT")
+        raise InputError(f"{path}: a Hub dataset is written hf://datasets/OWNER/NAME or …/NAME@SPLIT")
     return match["name"], match["split"] or "train"
 
 

@@ -1,1 +1,1 @@
-"""Other people's files: NER formats and benchmarks, in and out."""
+"""Reading and writing NER file formats and benchmarks."""

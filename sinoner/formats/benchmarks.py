@@ -2,7 +2,7 @@
 
 A gold data set on disk is a JSON lines file ``{"id", "text", "entities": [{"start", "end", "type", "text"}],
 "lang"?}``, or a folder with ``test.jsonl`` (else ``dev.jsonl``). ``labels.json`` beside it maps the types of the
-file to the natural names that are asked; its order is the order of the queries.
+file to the natural names used in queries; its order is the query order.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _FOLDER = "data_recipes/benchmarks"
 _SAMPLE_SEED = 42
 _TIMEOUT_SECONDS = 60
 _BLOCK_BYTES = 1 << 16
-# No file of these benchmarks is near this size; more is not what was asked for.
+# No file of these benchmarks comes near this size; a larger one is not the requested file.
 _MAX_BYTES = 256 << 20
-# The network's own failures; what the disk says is reported by AtomicFile.
+# Network failures only; AtomicFile reports disk errors.
 _NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -58,24 +58,24 @@ _NETWORK_ERRORS = (
 
 
 class BenchmarkSpec(Section):
-    """Where a benchmark comes from and how it is asked: one file of ``data_recipes/benchmarks``."""
+    """Where a benchmark comes from and which types it is queried for: one file of ``data_recipes/benchmarks``."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the benchmark")
     lang: Lang = Field(description="language of the texts")
     format: str = Field(description="native format, a key of formats.FORMATS")
     labels: dict[str, str] = Field(
-        min_length=1, description="native tag to natural name, in the order of the queries"
+        min_length=1, description="natural name of each native tag, in query order"
     )
-    leave_out: tuple[str, ...] = Field((), description="native tags that the benchmark does not ask for")
-    files: dict[Split, str] = Field(min_length=1, description="split to URL or local path")
-    split: Split = Field("test", description="the split that is evaluated")
+    leave_out: tuple[str, ...] = Field((), description="native tags to ignore")
+    files: dict[Split, str] = Field(min_length=1, description="URL or local path of each split")
+    split: Split = Field("test", description="split to evaluate")
     sample: int | None = Field(
-        None, ge=1, description="evaluate a sample of this many passages, drawn with seed 42"
+        None, ge=1, description="evaluate a random sample of this size, drawn with seed 42"
     )
     licence: str = Field(description="licence as the source states it")
-    homepage: str = Field(description="where the data set is described")
+    homepage: str = Field(description="URL of the data set's home page")
     citation: str = Field("", description="paper to cite")
-    notes: str = Field("", description="what to know before comparing numbers")
+    notes: str = Field("", description="caveats for comparing scores")
 
     @model_validator(mode="after")
     def _consistent(self) -> BenchmarkSpec:
@@ -84,12 +84,12 @@ class BenchmarkSpec(Section):
         if self.split not in self.files:
             raise ValueError(f"split {self.split!r} has no file")
         if both := set(self.labels) & set(self.leave_out):
-            raise ValueError(f"tags both asked and left out: {', '.join(sorted(both))}")
+            raise ValueError(f"tags in both labels and leave_out: {', '.join(sorted(both))}")
         return self
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The natural names, in the order of the queries."""
+        """The natural names, in query order."""
         return tuple(dict.fromkeys(self.labels.values()))
 
 
@@ -102,7 +102,7 @@ def spec(name: str) -> BenchmarkSpec:
     """The description of a benchmark.
 
     Raises:
-        InputError: unknown name (the nearest one is named), or a description with mistakes.
+        InputError: unknown name (the message suggests the nearest one), or an invalid description.
     """
     return _packaged(name)
 
@@ -111,9 +111,9 @@ def read_spec(path: Path) -> BenchmarkSpec:
     """Read one benchmark description.
 
     Raises:
-        InputError: not YAML, or every mistake in it, one a line.
+        InputError: not YAML, or invalid; one line per mistake.
     """
-    return yamlfile.load(path, BenchmarkSpec, "a description of a benchmark")
+    return yamlfile.load(path, BenchmarkSpec, "a benchmark description")
 
 
 def load_gold(path_or_name: str, *, cache: Path | None = None) -> Gold:
@@ -121,10 +121,10 @@ def load_gold(path_or_name: str, *, cache: Path | None = None) -> Gold:
 
     Args:
         path_or_name: a gold file, a folder, or the name of a benchmark; an existing path wins.
-        cache: the cache folder; ``<cache>/benchmarks/<name>/<split>.jsonl`` is what was fetched.
+        cache: the cache folder; ``<cache>/benchmarks/<name>/<split>.jsonl`` is the fetched file.
 
     Raises:
-        InputError: nothing there, not fetched yet, or a row that is not gold (path:line).
+        InputError: nothing at that path, not fetched yet, or a row that is not gold (path:line).
     """
     path = Path(path_or_name).expanduser()
     if path.is_dir():
@@ -143,21 +143,21 @@ def load_gold(path_or_name: str, *, cache: Path | None = None) -> Gold:
 
 
 def fetch(name: str, folder: Path, spec: BenchmarkSpec | None = None) -> Path:
-    """Download a benchmark, convert it, and put it into ``folder/<name>``.
+    """Download a benchmark, convert it, and store it in ``folder/<name>``.
 
-    The folder appears when everything in it is complete, in the place of an older one. It holds ``<split>.jsonl``,
-    ``labels.json`` and ``source.json`` (addresses, checksums, licence, counts, rejects).
+    The folder is created, or replaced, only once it is complete. It contains ``<split>.jsonl``,
+    ``labels.json`` and ``source.json`` (URLs, checksums, licence, counts, rejects).
 
     Args:
         name: name of the benchmark.
         folder: where benchmarks are kept.
-        spec: a description of one's own; the packaged one of that name unless given.
+        spec: a custom description; None uses the packaged one of that name.
 
     Returns:
         The folder of the benchmark.
 
     Raises:
-        InputError: unknown name, the address cannot be reached or has no such file, or nothing converts.
+        InputError: unknown name, the URL cannot be reached or has no such file, or no passage can be converted.
     """
     described = spec or _packaged(name)
     with AtomicFolder(folder / name) as stage:
@@ -168,7 +168,7 @@ def fetch(name: str, folder: Path, spec: BenchmarkSpec | None = None) -> Path:
 
 
 def _fetch_split(spec: BenchmarkSpec, split: Split, url: str, stage: Path) -> dict[str, Any]:
-    """Fetch and convert one split into the stage; returns what ``source.json`` says of it."""
+    """Fetch and convert one split into the stage; return its entry in ``source.json``."""
     native = stage / f".native.{split}"
     _download(url, native)
     kept: list[Annotation] = []
@@ -218,28 +218,28 @@ def _download(url: str, target: Path) -> None:
                 file.write(block)
         return
     if scheme not in ("http", "https"):
-        raise InputError(f"{url}: only http and https addresses can be fetched")
+        raise InputError(f"{url}: only http and https URLs can be fetched")
     request = urllib.request.Request(url, headers={"User-Agent": "sinoner"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            told = answer.headers.get("Content-Length")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+            declared = response.headers.get("Content-Length")
             size = 0
             with disk.AtomicFile(target) as file:
-                while block := answer.read(_BLOCK_BYTES):
+                while block := response.read(_BLOCK_BYTES):
                     size += len(block)
                     if size > _MAX_BYTES:
                         raise InputError(
-                            f"{url}: is larger than {_MAX_BYTES >> 20} MiB; this is not the benchmark"
+                            f"{url}: is larger than {_MAX_BYTES >> 20} MiB, so it is not the benchmark"
                         )
                     file.write(block)
     except urllib.error.HTTPError as error:
         gone = "the file has moved or was withdrawn" if error.code in (404, 410) else "try again later"
-        raise InputError(f"{url}: the server answers {error.code} {error.reason}; {gone}") from None
+        raise InputError(f"{url}: the server responded {error.code} {error.reason}; {gone}") from None
     except _NETWORK_ERRORS as error:
         why = getattr(error, "reason", None) or error
         raise InputError(f"{url}: cannot be reached ({why}); check the network and try again") from None
-    if told and told.isdecimal() and int(told) != size:
-        raise InputError(f"{url}: broke off after {size} of {told} bytes; try again")
+    if declared and declared.isdecimal() and int(declared) != size:
+        raise InputError(f"{url}: the download ended after {size} of {declared} bytes; try again")
 
 
 def _packaged(name: str) -> BenchmarkSpec:
@@ -251,14 +251,14 @@ def _packaged(name: str) -> BenchmarkSpec:
 def _gold_file(folder: Path) -> Path:
     found = next((p for p in (folder / "test.jsonl", folder / "dev.jsonl") if p.is_file()), None)
     if found is None:
-        raise InputError(f"{folder}: holds neither test.jsonl nor dev.jsonl")
+        raise InputError(f"{folder}: contains neither test.jsonl nor dev.jsonl")
     return found
 
 
 def _folder_name(folder: Path) -> str:
     described = read_json(folder / "source.json") if (folder / "source.json").is_file() else None
-    named = described.get("name") if isinstance(described, dict) else None
-    return named if isinstance(named, str) and named else folder.resolve().name
+    own = described.get("name") if isinstance(described, dict) else None
+    return own if isinstance(own, str) and own else folder.resolve().name
 
 
 def _nearest(name: str) -> str:

@@ -15,32 +15,32 @@ from sinoner.text.mentions import Claim
 _TAG = re.compile(r"([BIMESLU])[-_](.+)", re.IGNORECASE)
 # A character and its index in its word, as the Weibo corpus writes them; broken characters are kept as they are.
 _SEGMENTED = re.compile(r"(\ufffd+|.)([0-9]{1,2})", re.DOTALL)
-# Share of the tokens whose index must go on from the one before (the Weibo corpus has one slip in 73,778).
+# Share of the tokens whose index must continue the previous one (the Weibo corpus has one slip in 73,778).
 _SEGMENTED_SHARE = 0.9
-# Characters of a file that are enough to tell its language.
+# Characters read to detect the language of a file.
 _SNIFFED_CHARACTERS = 20_000
 
 _Block = list[tuple[int, list[str]]]
 
 
 def bio(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
-    """A token a line, token first and tag last, blank line between passages.
+    """One token per line, token first and tag last, a blank line between passages.
 
     Chinese tokens are joined as they are, English ones by a space. ``#`` begins a token, never a comment. The
-    index that the Weibo corpus writes behind every character is taken off.
+    index that the Weibo corpus appends to every character is removed.
     """
     return _columns(path, lang, token=0, tag=-1)
 
 
 def mit(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
-    """The layout of the MIT movie and restaurant corpora: tag first, token last, blank line between passages."""
+    """The layout of the MIT movie and restaurant corpora: tag first, token last, a blank line between passages."""
     return _columns(path, lang, token=-1, tag=0)
 
 
 def decode(words: Sequence[str], tags: Sequence[str], gap: int) -> list[Claim]:
     """Spans of a tag sequence over words that are joined by ``gap`` characters.
 
-    An inside tag that continues nothing opens a span of its own, as usual for data with slips.
+    An inside tag without a span to continue starts a new one, as is usual for noisy data.
     """
     found: list[Claim] = []
     start, end, name = 0, 0, ""
@@ -64,7 +64,7 @@ def decode(words: Sequence[str], tags: Sequence[str], gap: int) -> list[Claim]:
 
 
 def _columns(path: Path, lang: Lang | None, *, token: int, tag: int) -> Iterator[Row | Bad]:
-    """Read token-per-line data; the columns are parted by tabs, or by spaces where a line has no tab."""
+    """Read token-per-line data; columns are separated by tabs, or by spaces in a line without tabs."""
     passages = list(_blocks(path))
     tokens = [[cells[token] for _, cells in block] for block in passages]
     if _is_segmented(tokens):
@@ -77,7 +77,7 @@ def _columns(path: Path, lang: Lang | None, *, token: int, tag: int) -> Iterator
         if wrong := _mistake(block, tag):
             yield Bad(where, *wrong)
         else:
-            # A token that is empty was white space.
+            # An empty token was white space.
             words = [word or " " for word in words]
             claims = decode(words, [cells[tag] for _, cells in block], len(glue))
             row = placed(where, glue.join(words), claims)
@@ -85,7 +85,7 @@ def _columns(path: Path, lang: Lang | None, *, token: int, tag: int) -> Iterator
 
 
 def _blocks(path: Path) -> Iterator[_Block]:
-    """Runs of non-blank lines as (line number, columns); the document marks of CoNLL part them too."""
+    """Runs of non-blank lines as (line number, columns); CoNLL's document marks separate them too."""
     block: _Block = []
     for number, raw in enumerate(read(path).split("\n"), 1):
         line = raw.rstrip(" \t\r")
@@ -104,12 +104,12 @@ def _mistake(block: _Block, tag: int) -> tuple[str, str] | None:
         if len(cells) < 2:
             return "bad_line", f"line {number} has one column, expected a token and its tag"
         if cells[tag].upper() != "O" and not _TAG.fullmatch(cells[tag]):
-            return "bad_tag", f"line {number}: {cells[tag]!r} is no BIO, BIOES or BMES tag"
+            return "bad_tag", f"line {number}: {cells[tag]!r} is not a BIO, BIOES or BMES tag"
     return None
 
 
 def _is_segmented(passages: Iterable[Sequence[str]]) -> bool:
-    """Whether every token is a character with the index that it has in its word."""
+    """Whether every token is a character with its index in its word."""
     steps = good = 0
     for passage in passages:
         before = -1

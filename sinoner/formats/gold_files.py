@@ -1,8 +1,7 @@
-"""Gold annotations on disk: converted from native formats, written, and read back with care.
+"""Gold annotations on disk: converted from native formats, written, and read back with validation.
 
 A gold data set is a JSON lines file ``{"id", "text", "entities": [{"start", "end", "type", "text"}], "lang"?}``.
-``labels.json`` beside it maps the types of the file to the natural names that are asked; its order is the order
-of the queries.
+``labels.json`` beside it maps the types of the file to the natural names used in queries; its order is the query order.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _STAGE = "convert"
 
 
 class Gold(Record, frozen=True, kw_only=True):
-    """A gold data set: what is asked (``types``, in order) and what is right (``annotations``)."""
+    """A gold data set: the types to query (``types``, in order) and the correct ``annotations``."""
 
     name: str
     lang: Lang
@@ -54,7 +53,7 @@ def convert(
         name: stem of the ids, ``<name>-<number of the passage>``; the file's stem unless given. A format with
             ids of its own keeps them.
         source: ``Passage.source``; ``name`` unless given.
-        leave_out: native tags that are annotated but not wanted.
+        leave_out: native tags to ignore.
 
     Yields:
         An annotation per passage, a ``Reject`` per passage or mention that cannot be used.
@@ -71,7 +70,7 @@ def convert(
             yield Reject(id=own, stage=_STAGE, reason=row.reason, detail=f"{row.where}: {row.detail}")
             continue
         if own in seen:
-            detail = f"{row.where}: the id {own!r} stands twice"
+            detail = f"{row.where}: the id {own!r} occurs twice"
             yield Reject(id=own, stage=_STAGE, reason="duplicate_id", detail=detail)
             continue
         seen.add(own)
@@ -86,12 +85,12 @@ def convert(
 
 
 def write_gold(path: Path, annotations: Iterable[Annotation], types: Iterable[str] | None = None) -> int:
-    """Write gold as JSON lines with ``labels.json`` beside it; returns the number of passages.
+    """Write gold as JSON lines with ``labels.json`` beside it, and return the number of passages.
 
     Args:
         path: the JSON lines file.
         annotations: the gold, with natural type names.
-        types: the types in the order of the queries; None takes them in order of first appearance.
+        types: the types in query order; None takes them in order of first appearance.
 
     Raises:
         InputError: a mention whose type is not among ``types``.
@@ -100,7 +99,7 @@ def write_gold(path: Path, annotations: Iterable[Annotation], types: Iterable[st
     appearing = dict.fromkeys(entity.type for a in kept for entity in a.entities)
     order = list(dict.fromkeys(types)) if types is not None else list(appearing)
     if strangers := [t for t in appearing if t not in order]:
-        raise InputError(f"{path}: types without a place in the query order: {', '.join(strangers)}")
+        raise InputError(f"{path}: types missing from the query order: {', '.join(strangers)}")
     disk.write_json(path.parent / "labels.json", {t: t for t in order})
     return disk.write_rows(path, (span_row(a, in_text_order=False) for a in kept))
 
@@ -131,12 +130,12 @@ def read_gold(path: Path, name: str, lang: Lang | None = None) -> Gold:
     """Read a gold file.
 
     Args:
-        path: the JSON lines file; ``labels.json`` beside it is heeded.
+        path: the JSON lines file; ``labels.json`` beside it is applied.
         name: name of the data set.
-        lang: language of the texts that do not say it; None decides per text.
+        lang: language of the texts without one of their own; None decides per text.
 
     Raises:
-        InputError: a row that is not gold (path:line), or nothing to ask for.
+        InputError: a row that is not gold (path:line), or no types to query.
     """
     labels = _labels(path.parent / "labels.json")
     annotations: list[Annotation] = []
@@ -148,25 +147,25 @@ def read_gold(path: Path, name: str, lang: Lang | None = None) -> Gold:
             raise InputError(row.dropped[0][1])
         assert row.id is not None
         if row.id in seen:
-            raise InputError(f"{row.where}: the id {row.id!r} stands already in {seen[row.id]}")
+            raise InputError(f"{row.where}: the id {row.id!r} is already used at {seen[row.id]}")
         seen[row.id] = row.where
         stranger = next((s.tag for s in row.spans if labels is not None and s.tag not in labels), None)
         if stranger is not None:
             raise InputError(f"{row.where}: the type {stranger!r} is not in {path.parent / 'labels.json'}")
         annotations.append(_annotation(row, row.spans, labels, id=row.id, source=name, lang=lang))
     if not annotations:
-        raise InputError(f"{path}: holds no gold passage")
+        raise InputError(f"{path}: contains no gold passages")
     types = tuple(
         dict.fromkeys(labels.values() if labels else (e.type for a in annotations for e in a.entities))
     )
     if not types:
-        raise InputError(f"{path}: no entity and no labels.json, so there is nothing to ask for")
+        raise InputError(f"{path}: no entities and no labels.json, so there are no types to query")
     most = Counter(a.passage.lang for a in annotations).most_common(1)[0][0]
     return Gold(name=name, lang=most, types=types, annotations=tuple(annotations), digest=disk.sha256(path))
 
 
 def _labels(path: Path) -> dict[str, str] | None:
-    """The names of the types of a gold file; a natural name stands for itself too."""
+    """The names of the types of a gold file; each natural name also maps to itself."""
     if not path.exists():
         return None
     value = read_json(path)

@@ -1,7 +1,7 @@
-"""What a parser of a NER format yields: texts with checked spans, and what is wrong with the rest.
+"""What the NER format parsers yield: texts with validated spans, and the reason for everything that is unusable.
 
-Offsets count code points and ranges are half-open, whatever the format itself counts. Nothing is dropped without
-a word: a passage that cannot be read is a ``Bad``, a mention that cannot be placed stands in ``Row.dropped``.
+Offsets count code points and ranges are half-open, whatever the format itself counts. Nothing is
+dropped silently: a passage that cannot be read is a ``Bad``, a mention that cannot be placed is in ``Row.dropped``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """A passage that cannot be read: where it stands, a snake_case reason and the detail."""
+    """A passage that cannot be read: its location, a snake_case reason and the detail."""
 
     where: str
     reason: str
@@ -51,14 +51,14 @@ def placed(
     *,
     ordered: bool = True,
 ) -> Row | Bad:
-    """Check a text and its mentions.
+    """Validate a text and its mentions.
 
     Args:
-        where: place in the file, for messages.
-        text: the passage as the file has it.
+        where: location in the file, for messages.
+        text: the passage as it is in the file.
         mentions: a list; anything else means that the passage is not annotated.
-        claim: reads one mention, or raises MentionError; not needed where mentions are claims already.
-        ordered: put the mentions into reading order.
+        claim: converts one mention, or raises MentionError; None when the mentions are claims already.
+        ordered: sort the mentions by position.
     """
     if not isinstance(text, str) or not text.strip():
         return Bad(where, "no_text", "the passage has no text")
@@ -77,7 +77,7 @@ def placed(
 
 
 def inclusive(place: Any, tag: Any, surface: Any = None) -> Claim:
-    """A claim from (start, end) whose end counts the last character itself."""
+    """A claim from (start, end) with an inclusive end."""
     if not isinstance(place, Sequence) or len(place) != 2:
         return Claim(place, place, tag, surface)
     start, end = place
@@ -85,7 +85,7 @@ def inclusive(place: Any, tag: Any, surface: Any = None) -> Claim:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
-    """The JSON object of each line that is not blank, with its place."""
+    """The JSON object of each line that is not blank, with its location."""
     number = 0
 
     def numbered() -> Iterator[str]:
@@ -103,11 +103,11 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
                 yield f"{path}:{number}", Bad(f"{path}:{number}", "bad_json", "is not a JSON object")
                 continue
             where = f"{path}:{number}"
-            yield where, value if is_text(value) else Bad(where, "bad_json", "holds half a surrogate pair")
+            yield where, value if is_text(value) else Bad(where, "bad_json", "contains half a surrogate pair")
 
 
 def is_text(value: Any) -> bool:
-    """Whether every string in a JSON value is Unicode text; ``\\ud83d`` alone is JSON, but no text."""
+    """Whether every string in a JSON value is Unicode text; ``\\ud83d`` alone is valid JSON but not valid text."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -116,17 +116,17 @@ def is_text(value: Any) -> bool:
 
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines that are not blank, without their ends, each with its place."""
+    """The lines that are not blank, without their line ends, each with its location."""
     for number, line in enumerate(read(path).split("\n"), 1):
         if line.strip():
             yield f"{path}:{number}", line.removesuffix("\r")
 
 
 def read(path: Path) -> str:
-    """A whole file as UTF-8, its line ends as they are; published gold has megabytes.
+    """Read a whole file as UTF-8 and keep its line ends. Published gold files are a few megabytes.
 
-    Not ``jsonl.read_text``: that makes a new line of every carriage return, so that one inside of a line would break it
-    in two, and all lines after it would be told with a wrong number.
+    Universal newlines are off: a carriage return inside a line would split it, and every later line number in a
+    message would be wrong.
 
     Raises:
         InputError: missing, a folder, unreadable, or not UTF-8.

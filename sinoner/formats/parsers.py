@@ -1,7 +1,7 @@
 """The formats in which NER data are published.
 
-Every parser takes a file and the language when it is known, and yields one ``Row`` a passage in file order, or a
-``Bad`` one that says what is wrong with it.
+Every parser takes a file and the language when it is known, and yields, in file order, a ``Row`` for each passage
+or a ``Bad`` with the reason it is unusable.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parse(path: Path, format: str, lang: Lang | None = None) -> Iterator[Row | B
     Args:
         path: the file.
         format: a key of ``FORMATS``.
-        lang: the language, where it is known; it decides how tokens are joined.
+        lang: the language, if known; it decides how tokens are joined.
 
     Raises:
         InputError: unknown format, or the file as a whole cannot be read.
@@ -53,7 +53,7 @@ def parse(path: Path, format: str, lang: Lang | None = None) -> Iterator[Row | B
 
 
 def span_jsonl(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
-    """Our own gold: ``{"id", "text", "entities": [{"start", "end", "type", "text"}], "lang"}`` a line."""
+    """The gold format of this package: ``{"id", "text", "entities": [{"start", "end", "type", "text"}], "lang"}`` per line."""
     for where, value in json_lines(path):
         if isinstance(value, Bad):
             yield value
@@ -103,7 +103,7 @@ def cmeee(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
 
 
 def chip(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
-    """CMeEE of CHIP 2020: ``text|||start end type|||start end type|||`` a line, inclusive ends."""
+    """CMeEE of CHIP 2020: ``text|||start end type|||start end type|||`` per line, with inclusive ends."""
     for where, line in lines(path):
         text, *fields = line.split("|||")
         claims = [_chip_claim(field) for field in fields if field.strip()]
@@ -120,7 +120,7 @@ def spans(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
 
 
 def rait(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
-    """The paper's benchmark files: ``{"id", "sentence", "label": {surface: type}}`` a line, without offsets.
+    """The paper's benchmark files: ``{"id", "sentence", "label": {surface: type}}`` per line, without offsets.
 
     A surface claims all its occurrences, and the order of ``label`` is kept.
     """
@@ -141,9 +141,9 @@ def rait(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
 
 
 def boson_inline(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
-    """Text with ``{{type:surface}}`` marks, a document a line; marks may nest.
+    """Text with ``{{type:surface}}`` marks, one document per line; marks may nest.
 
-    White space at the rims of a mention is not part of it.
+    White space at the edges of a mention is not part of it.
     """
     for where, line in lines(path):
         pieces: list[str] = []
@@ -152,7 +152,7 @@ def boson_inline(path: Path, lang: Lang | None = None) -> Iterator[Row | Bad]:
         at = length = 0
         for mark in _MARKUP.finditer(line):
             closing = mark[1] is None
-            # Closing braces that close nothing are text.
+            # Unmatched closing braces are text.
             stop = mark.start() if opened or not closing else mark.end()
             pieces.append(line[at:stop])
             length += stop - at
@@ -184,15 +184,17 @@ FORMATS: dict[str, Parser] = {
 
 
 def _cmeee_claim(mention: Any) -> Claim:
-    said = mention if isinstance(mention, Mapping) else {}
-    return inclusive((said.get("start_idx"), said.get("end_idx")), said.get("type"), said.get("entity"))
+    fields = mention if isinstance(mention, Mapping) else {}
+    return inclusive(
+        (fields.get("start_idx"), fields.get("end_idx")), fields.get("type"), fields.get("entity")
+    )
 
 
 def _index_claim(mention: Any) -> Claim:
-    said = mention if isinstance(mention, Mapping) else {}
-    place = said.get("entity_index")
+    fields = mention if isinstance(mention, Mapping) else {}
+    place = fields.get("entity_index")
     start, end = (place.get("begin"), place.get("end")) if isinstance(place, Mapping) else (None, None)
-    return Claim(start, end, said.get("entity_type"), said.get("entity"))
+    return Claim(start, end, fields.get("entity_type"), fields.get("entity"))
 
 
 def _chip_claim(field: str) -> Claim:

@@ -22,8 +22,8 @@ class Disagreement(Record, frozen=True, kw_only=True):
         start: where the span begins, in code points.
         end: where it ends.
         surface: its text.
-        left: what stands before it.
-        right: what stands after it.
+        left: the text before it.
+        right: the text after it.
         votes: annotator → the types it gave the span, joined by ``|``; empty when it gave none.
     """
 
@@ -36,8 +36,8 @@ class Disagreement(Record, frozen=True, kw_only=True):
     votes: dict[str, str]
 
 
-class Agreeing:
-    """Adds passages up, one by one; memory grows with the number of types only.
+class AgreementCounter:
+    """Accumulates passages one by one; memory grows with the number of types only.
 
     Alpha is Krippendorff's for nominal data with every code point as a unit (K. Krippendorff, Content Analysis): its
     label by an annotator is the type of the longest mention that covers it, the first named of equally long ones, or
@@ -51,7 +51,7 @@ class Agreeing:
 
         Args:
             annotators: their names, two or more.
-            canonical: what a type is called before types are compared.
+            canonical: maps a type to the name it is compared by.
         """
         self.annotators = tuple(annotators)
         self._canonical = canonical
@@ -67,7 +67,7 @@ class Agreeing:
         self._agreed = 0  # ordered pairs of annotators that agree, over all code points
 
     def add(self, annotations: Sequence[Annotation | None]) -> list[Disagreement]:
-        """Add one passage: what each annotator made of it, in their order; None for one that did not annotate it.
+        """Add one passage: each annotator's annotation, in their order; None where there is none.
 
         Returns:
             The spans on which they disagree, left to right; none when the passage is left out.
@@ -151,7 +151,7 @@ class Agreeing:
             )
 
     def result(self) -> Agreement:
-        """What was added up so far."""
+        """The totals so far."""
         pairs = tuple(
             PairAgreement(
                 a=self.annotators[a],

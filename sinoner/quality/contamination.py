@@ -1,4 +1,4 @@
-"""Training passages that share text with a test set: found, named and left out, before anything is retrieved or trained."""
+"""Training passages that share text with a test set: found, reported and left out before retrieval and training."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class Decontaminator:
 
     A passage is hit when it shares a character 13-gram, mostly Han characters, with a Chinese test passage, or a word
     8-gram with an English one, both in normal form; when it is, in normal form, the whole of a test passage; or when it is
-    a near-duplicate of one. Each test passage is looked for by its own language's n-gram, whatever the language of the
-    training passage is.
+    a near-duplicate of one. Each test passage is searched for by the n-gram of its own language, whatever the language of
+    the training passage.
 
     A 13-gram with few Han characters is often one long word (aminophylline) or the beginning of a link: it does not count.
-    A test passage shorter than an n-gram is often a date, a title or a byline: that it stands within a passage does not
-    count either, only that it is the whole.
+    A test passage shorter than an n-gram is often a date, a title or a byline: it counts only as
+    the whole of a passage, not within one.
     """
 
     def __init__(self, tests: Sequence[TestSet], threshold: float) -> None:
         """Index the test sets.
 
         Args:
-            tests: what training data must not share text with.
+            tests: the test sets that training data must not share text with.
             threshold: Jaccard similarity of character 5-grams from which a passage is a near-duplicate.
         """
         self.tests = tests
@@ -149,11 +149,11 @@ class Decontaminator:
         return self._near_numbers[near[0]], near[1]
 
     def check(self, passage: Passage) -> Reject | None:
-        """Why a passage goes (``shared_ngram`` or ``near_test``), or None; counted either way."""
+        """Why a passage is dropped (``shared_ngram`` or ``near_test``), or None; it is counted in both cases."""
         return self.book(passage.id, self.find(passage))
 
     def book(self, identifier: str, found: Found) -> Reject | None:
-        """Count what was found for a passage; returns why it goes, or None."""
+        """Count the hits of a passage; return why it is dropped, or None."""
         self._checked += 1
         self._touched |= found.touched
         hits = found.hits

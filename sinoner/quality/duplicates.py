@@ -1,4 +1,4 @@
-"""Passages that stood in the corpus before: the same text, or nearly the same."""
+"""Finding duplicate and near-duplicate passages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Signature(NamedTuple):
-    """What a text is compared by: a 64-bit hash of its normal form; its 5-grams and the keys they are found under."""
+    """The comparison keys of a text: a 64-bit hash of its normal form, and its 5-grams with their band keys."""
 
     digest: int
     near: tuple[Grams, Keys] | None
@@ -25,8 +25,8 @@ def signature(text: str, threshold: float | None) -> Signature | None:
     """The signature of a text, a pure function that may run in any process; None for a text without any letter.
 
     Args:
-        text: as the passage holds it.
-        threshold: as in ``Duplicates``. Without one, and for a text shorter than a 5-gram, there are no 5-grams.
+        text: the text of the passage.
+        threshold: as in ``Duplicates``. If it is None, or the text is shorter than a 5-gram, there are no 5-grams.
     """
     form = normal(text)
     if not form:
@@ -38,9 +38,9 @@ def signature(text: str, threshold: float | None) -> Signature | None:
 
 
 class Duplicates:
-    """Passages in the order of the corpus; the first of several stays.
+    """Checks passages in corpus order; the first of several duplicates is kept.
 
-    Memory grows with the passages that stay: 0.12 to 0.16 kB for each to find equal ones, its id among them, and 1.1 to
+    Memory grows with the passages kept: 0.12 to 0.16 kB for each to find equal ones, its id among them, and 1.1 to
     1.4 kB more (for 220 characters) to find similar ones.
     """
 
@@ -48,8 +48,8 @@ class Duplicates:
         """Start with nothing seen.
 
         Args:
-            threshold: Jaccard similarity of character 5-grams from which a passage is a near-duplicate; None looks for
-                none.
+            threshold: Jaccard similarity of character 5-grams from which a passage is a near-duplicate; None turns the
+                search off.
             exact: look for passages that are equal in normal form.
         """
         self.threshold = threshold
@@ -58,13 +58,13 @@ class Duplicates:
         self._near_ids: list[str] = []
 
     def check(self, passage: Passage, made: Signature | None = None) -> tuple[RuleName, str] | None:
-        """Why a passage goes, with the id of the earlier one; None for one that stays, which is remembered.
+        """Why a passage is dropped, with the id of the earlier one; None for a passage that is kept and remembered.
 
         Passages shorter than a 5-gram are compared exactly or not at all, those without any letter never.
 
         Args:
             passage: the next one of the corpus.
-            made: its signature for the same threshold, where it was made elsewhere.
+            made: its signature for the same threshold, if already computed.
         """
         if self._exact is None and self._near is None:
             return None

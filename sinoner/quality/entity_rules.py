@@ -15,13 +15,13 @@ from sinoner.text.ground import BRACKETS, ENCLOSING, strip_brackets
 _MOST_TYPES = 100_000
 _LONGEST_TYPE_ZH, _LONGEST_TYPE_EN = 20, 8  # characters, words
 _SENTENCE_MARKS = frozenset("。！？；!?，,\n\t：:")
-# What a judge says: the entity to keep (changed or not), or the word of the reason to drop it.
+# The result of a judge: the entity to keep (changed or not), or the reason to drop it.
 Verdict = Entity | str
 Judge = Callable[[Entity], Verdict]
 
 
 def judges(settings: FilterSettings, on: frozenset[RuleName]) -> dict[Lang, Judge]:
-    """The rules for one entity at a time, put together once for each language.
+    """The rules for one entity at a time, prepared once per language.
 
     The reference preset measures a mention before it takes the brackets off, as the paper's code does; the others
     take them off first.
@@ -86,7 +86,7 @@ def _stripped(entity: Entity, inner: str) -> Verdict:
 def _type_rules(
     settings: FilterSettings, on: frozenset[RuleName]
 ) -> Callable[[str], tuple[str | None, bool]]:
-    """A function that says of a type why it is dropped, if it is, and whether it is a type of numbers."""
+    """A function that returns, for a type, the reason to drop it (or None) and whether it is a type of numbers."""
     stops = frozenset(s.strip().casefold() for s in settings.stop_types) if "stop_type" in on else frozenset()
     generic = known.GENERIC_TYPES if "generic_type" in on else frozenset()
     sentences = "sentence_type" in on
@@ -96,11 +96,11 @@ def _type_rules(
         known_already = seen.get(kind)
         if known_already is not None:
             return known_already
-        said = kind.strip().casefold()
+        name = kind.strip().casefold()
         reason = None
-        if said in stops:
+        if name in stops:
             reason = "stop_type"
-        elif said in generic:
+        elif name in generic:
             reason = "generic_type"
         elif sentences and is_sentence(kind):
             reason = "sentence_type"
@@ -113,7 +113,7 @@ def _type_rules(
 
 
 def is_sentence(kind: str) -> bool:
-    """Whether a type is a sentence and no name: it holds punctuation of sentences, or is too long for a name."""
+    """Whether a type is a sentence, not a name: it contains sentence punctuation or is too long for a name."""
     name = kind.strip()
     if not _SENTENCE_MARKS.isdisjoint(name):
         return True

@@ -1,8 +1,8 @@
 """Finding texts that share most of their character 5-grams: MinHash signatures in bands, checked by exact Jaccard similarity.
 
 Texts meet when one band of their signatures is equal (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, ch. 3).
-What meets is compared by its 5-grams, so that the similarity told is never an estimate and nothing below the threshold
-is found; what may be missed is said by ``Bands.recall``.
+What meets is compared by its 5-grams, so the reported similarity is never an estimate and no pair below the
+threshold is returned; ``Bands.recall`` gives the share of pairs that is found.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class _Chains:
         return met
 
     def _grow(self) -> None:
-        """Twice the room, and the chains anew."""
+        """Double the capacity and rebuild the chains."""
         import numpy as np
 
         size, bands = self._keys.shape

@@ -1,4 +1,4 @@
-"""N-grams of a text as an array of hashes, and a quick look whether any of them may be known."""
+"""N-grams of a text as an array of hashes, and a fast membership pre-filter."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _rolled(units: Hashes, n: int) -> Hashes:
 
 
 class Sieve:
-    """Tells most hashes that are not in a set from those that are, by one bit of memory each way: 8 to 16 bytes a hash."""
+    """A set-membership pre-filter for hashes without false negatives; takes 8 to 16 bytes per hash."""
 
     def __init__(self, hashes: npt.NDArray[Any]) -> None:
         import numpy as np

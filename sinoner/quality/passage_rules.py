@@ -11,7 +11,7 @@ from sinoner.records import Passage
 from sinoner.settings import FilterSettings
 from sinoner.text.lang import HAN
 
-# A passage rule returns why the passage goes, in words for the reject's detail, or None.
+# A passage rule returns why the passage is dropped, as text for the reject's detail, or None.
 PassageRule = Callable[[Passage, FilterSettings], str | None]
 _HAN = re.compile(f"[{HAN}]+")
 _WORDS = re.compile(r"\w+")

@@ -1,4 +1,4 @@
-"""Which types of a run mean the same: by the table of synonyms, by spelling, by what embeddings say of their mentions."""
+"""Proposing types of a run to merge: by the table of synonyms, by spelling, by embeddings of names and mentions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NEVER = 1e9  # distance between two names that are known to differ: no average 
 
 
 class Merge(Facts):
-    """A type that is proposed to be called by another's name.
+    """A proposal to replace the name of one type with that of another.
 
     Attributes:
         lang: language of the passages.
-        variant: its name so far.
-        canonical: the other.
+        variant: its current name.
+        canonical: its proposed name.
         by: ``table`` (the shipped synonyms), ``spelling`` (case, width, spaces, hyphens), ``cosine`` (embeddings).
         cosine: similarity of the two, when that is the reason.
         mentions: of the variant.
@@ -76,8 +76,8 @@ class _Group:
         return ", ".join(list(examples)[:EXAMPLES])
 
 
-def says_nothing(type: str, stop_types: Iterable[str]) -> bool:
-    """Whether a type is no name of a kind of thing, so that nothing is merged with it; the filter has rules for it."""
+def is_uninformative(type: str, stop_types: Iterable[str]) -> bool:
+    """Whether a type names no kind of thing, so that nothing is merged with it; the filter has rules for such types."""
     said = type.strip().casefold()
     stops = {stop.strip().casefold() for stop in stop_types}
     return not key(type) or said in stops or said in wordlists.GENERIC_TYPES or is_sentence(type)
@@ -100,9 +100,9 @@ def propose(
         counts: the types of the run, as annotated.
         lang: their language; others are left out.
         known: the synonyms to go by.
-        given: what a person decided already: canonical name by name, canonical names standing for themselves.
+        given: manual decisions: canonical name by name, canonical names standing for themselves.
         apart: types that take no part.
-        stop_types: types that say nothing; nor do they.
+        stop_types: uninformative types, which take no part either.
         encode: texts → vectors of length 1, shape ``(len(texts), dim)``; None = no comparison by embeddings.
         threshold: cosine distance up to which types are merged, on average between the members of two groups: of their
             names (0.6) and of some of their mentions (0.4). None = ``NEAR`` of the mean distance between the names of
@@ -119,7 +119,9 @@ def propose(
     merges: list[Merge] = []
     for count in sorted(counts, key=lambda c: (-c.mentions, c.type)):
         same = key(count.type)
-        if count.lang != lang or (same not in decided and (same in alone or says_nothing(count.type, stops))):
+        if count.lang != lang or (
+            same not in decided and (same in alone or is_uninformative(count.type, stops))
+        ):
             continue
         name = decided.get(same)
         if name is None and (found := known.find(count.type, lang)) is not None and key(found) not in alone:

@@ -1,7 +1,7 @@
-"""The filter: every rule in its place, one passage at a time.
+"""The filter: applies every rule in order, one passage at a time.
 
 Passages first (is it text worth labelling, does it hold personal data), then the mentions one by one, then the mentions
-together (cut words, overlaps, duplicates). What a person labelled is not second-guessed by the rules that guess.
+together (cut words, overlaps, duplicates). Heuristic rules do not apply to manual labels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sinoner.records import Annotation, Entity, Reject
 from sinoner.settings import RULE_NAMES, FilterSettings, RuleName
 
 STAGE = "filter"
-# Rules that guess; they do not apply to labels that came with the corpus.
+# Heuristic rules; they do not apply to labels that came with the corpus.
 _GUESSES: frozenset[RuleName] = frozenset(("generic_type", "sentence_type", "number", "pronoun", "cut_word"))
 _REFERENCE: frozenset[RuleName] = frozenset(("strip_brackets", "too_long", "stop_type", "duplicate"))
 PRESETS: dict[str, frozenset[RuleName]] = {
@@ -33,7 +33,7 @@ TypesOf = Callable[[Annotation], Annotation]
 
 
 def switched_on(settings: FilterSettings) -> frozenset[RuleName]:
-    """The rules that apply: those of the preset, with ``filter.rules`` over them."""
+    """The rules that apply: those of the preset, overridden by ``filter.rules``."""
     chosen = PRESETS[settings.preset]
     on = {name for name in RULE_NAMES if settings.rules.get(name, name in chosen)}
     if settings.overlap is not None and "overlap" not in settings.rules:
@@ -44,7 +44,7 @@ def switched_on(settings: FilterSettings) -> frozenset[RuleName]:
 
 
 class Cleaned(NamedTuple):
-    """What became of one passage.
+    """The result of filtering one passage.
 
     Attributes:
         annotation: what is left of it, or None when the passage was dropped.
@@ -84,7 +84,11 @@ def clean(
         rejects: list[Reject] = []
         changed: list[str] = []
         gone = next(
-            ((name, said) for name, rule in passage_rules if (said := rule(annotation.passage, settings))),
+            (
+                (name, detail)
+                for name, rule in passage_rules
+                if (detail := rule(annotation.passage, settings))
+            ),
             None,
         )
         if gone is None and personal is not None and (found := find(annotation.passage.text)):
@@ -107,7 +111,7 @@ def clean(
 
 
 class _Mentions:
-    """The rules for the mentions of a passage, put together once."""
+    """The rules for the mentions of a passage, prepared once."""
 
     def __init__(self, settings: FilterSettings, on: frozenset[RuleName]) -> None:
         self._judges = judges(settings, on)
@@ -117,7 +121,7 @@ class _Mentions:
         self._fold = settings.preset != "reference"
 
     def clean(self, annotation: Annotation, rejects: list[Reject], changed: list[str]) -> list[Entity]:
-        """The entities that stay; adds to the rejects and the changes."""
+        """The entities that are kept; appends to the rejects and the changes."""
         passage = annotation.passage
         judge = self._judges[passage.lang]
         kept: list[Entity] = []
@@ -157,7 +161,7 @@ def merge_duplicates(entities: Iterable[Entity], *, fold: bool = True) -> tuple[
         entities: of one passage.
         fold: ignore case.
 
-    A repeat with the same characters hands its offsets to the one that stays.
+    The offsets of a repeat with the same characters are added to the entity that is kept.
     """
     kept: dict[tuple[str, str], Entity] = {}
     repeated: list[Entity] = []
@@ -210,7 +214,7 @@ def _entity(annotation: Annotation, entity: Entity, reason: str) -> Reject:
 
 
 def _occurrences(identifier: str, entity: Entity, kept: Sequence[int], reason: str) -> list[Reject]:
-    """The places that an entity lost which keeps others."""
+    """Rejects for the lost places of an entity that keeps others."""
     name = entity.type if reason == "personal_data" else f"{entity.surface} ({entity.type})"
     return [
         Reject(id=identifier, stage=STAGE, reason=reason, detail=f"{name} at {start}", unit="occurrence")
@@ -219,8 +223,8 @@ def _occurrences(identifier: str, entity: Entity, kept: Sequence[int], reason: s
     ]
 
 
-def _passage(annotation: Annotation, reason: str, said: str) -> Reject:
+def _passage(annotation: Annotation, reason: str, detail: str) -> Reject:
     lost = len(annotation.entities)
     return Reject(
-        id=annotation.passage.id, stage=STAGE, reason=reason, detail=said, unit="passage", entities=lost
+        id=annotation.passage.id, stage=STAGE, reason=reason, detail=detail, unit="passage", entities=lost
     )

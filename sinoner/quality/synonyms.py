@@ -1,4 +1,4 @@
-"""Which name of an entity type stands for which: maps of names, and the shipped table of synonyms."""
+"""Canonical names of entity types: name maps, and the shipped table of synonyms."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _JOINS = str.maketrans("", "", "_-")
 
 
 def key(name: str) -> str:
-    """A type's name without what people vary: case, full and half width, white space, hyphens and underscores."""
+    """A type's name without case, character width, white space, hyphens and underscores, for comparison."""
     return fold(name, "spacing").translate(_JOINS)
 
 
 class TypeMap:
     """Canonical names of types, per language of the passage.
 
-    Picklable, so that processes can share it; what was asked is remembered, so that a known name is one look-up.
+    Picklable, so that processes can share it. Results are cached: a known name costs one look-up.
     """
 
     def __init__(self, names: Mapping[str, Mapping[str, str]]) -> None:
@@ -44,11 +44,11 @@ class TypeMap:
         self._seen: dict[str, dict[str, str]] = {}
 
     def find(self, type: str, lang: str) -> str | None:
-        """The canonical name of a type, or None when the map does not hold it."""
+        """The canonical name of a type, or None when the map does not contain it."""
         return self._names.get(lang, {}).get(key(type))
 
     def canonical(self, type: str, lang: str) -> str:
-        """The canonical name of a type in passages of a language; the type itself when the map does not hold it."""
+        """The canonical name of a type in passages of a language; the type itself when the map does not contain it."""
         seen = self._seen.get(lang)
         if seen is None:
             seen = self._seen[lang] = {}
@@ -62,7 +62,7 @@ class TypeMap:
     def apply(self, annotation: Annotation) -> Annotation:
         """The annotation with canonical types, the same object when nothing changes.
 
-        What the annotator said is kept as ``original_type``. Entities that become equal are left to the rule
+        The annotator's type is kept as ``original_type``. Entities that become equal are left to the rule
         ``duplicate``.
         """
         lang = annotation.passage.lang

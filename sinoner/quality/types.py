@@ -1,4 +1,4 @@
-"""The entity types of a run: how often each occurs, what was merged into it, and how sharply it is drawn."""
+"""The entity types of a run: how often each occurs, what was merged into it, and how consistently it is used."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class Inventory:
             else:
                 row.here.append(surface)
             row.mentions += 1
-            if row.wanted and surface not in row.examples:
+            if row.missing and surface not in row.examples:
                 row.examples.append(surface)
-                row.wanted -= 1
+                row.missing -= 1
             said = entity.original_type
             if said is not None:
                 row.variants[said] = row.variants.get(said, 0) + 1
@@ -92,7 +92,7 @@ class Inventory:
 class _Row:
     """The counts of one type; ``here`` are its surfaces in the passage that was counted last."""
 
-    __slots__ = ("examples", "here", "mentions", "passage", "passages", "variants", "wanted")
+    __slots__ = ("examples", "here", "mentions", "missing", "passage", "passages", "variants")
 
     def __init__(self) -> None:
         self.mentions = 0
@@ -100,7 +100,7 @@ class _Row:
         self.passage = 0
         self.here: list[str] = []
         self.examples: list[str] = []
-        self.wanted = EXAMPLES
+        self.missing = EXAMPLES
         self.variants: dict[str, int] = {}
 
 

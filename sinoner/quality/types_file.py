@@ -1,4 +1,4 @@
-"""types.yaml as text: reading it with all its mistakes, and adding to it without losing what a person wrote.
+"""Reading types.yaml, reporting every mistake, and extending it without losing manual edits.
 
 Per language, or for both at once::
 
@@ -32,21 +32,21 @@ LANGS: tuple[Lang, ...] = ("zh", "en")
 BOTH = "both"  # names at the top of the file, which are for passages of either language
 SEPARATE = "separate"
 HEADER = """\
-# Types that mean the same: canonical name, and below it the names that sinoner filter replaces with it. Case, width,
-# spaces, hyphens and underscores do not matter. Edit it freely: rename, move, delete. What you delete is not proposed
-# again; under "separate: [name, …]" stand types that sinoner types shall leave alone. The filter applies this file.
+# Types with the same meaning: a canonical name, and below it the names that sinoner filter replaces with it. Case,
+# width, spaces, hyphens and underscores are ignored. Edit it freely: rename, move, delete. Deleted names are not
+# proposed again; list types that must not be merged under "separate: [name, …]".
 """
 _EXAMPLES, _LONGEST = 3, 30  # mentions in a comment, and code points of each
-# A comment that has a line to itself, or stands behind the title of a section.
+# A comment on its own line, or after the title of a section.
 _COMMENT_LINE = re.compile(r"^[ \t]*(?:(?:zh|en|separate):[ \t]*)?(#.*)$", re.MULTILINE)
 
 
 class TypesFile(Facts):
-    """What a types.yaml says.
+    """The contents of a types.yaml.
 
     Attributes:
         names: per section (``zh``, ``en``, ``both``), the variants of each canonical name, in order.
-        separate: types that nothing shall be proposed for.
+        separate: types excluded from proposals.
     """
 
     names: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
@@ -65,7 +65,7 @@ def read(path: Path) -> TypesFile:
     """Read a types.yaml.
 
     Raises:
-        InputError: every mistake of the file, one per line, each with its place.
+        InputError: the file has mistakes; one line per mistake, each with its location.
     """
     return parse(disk.read_text(path, f"{path}: no such file"), str(path))
 
@@ -74,7 +74,7 @@ def parse(text: str, where: str) -> TypesFile:
     """Read the text of a types.yaml; ``where`` names it in messages.
 
     Raises:
-        InputError: every mistake, one per line.
+        InputError: the text has mistakes; one line per mistake.
     """
     names = _names(text, where)
     sections: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -87,7 +87,7 @@ def parse(text: str, where: str) -> TypesFile:
 
 @dataclass
 class _Name:
-    """A name in the file: where it stands, and the comments that belong to it."""
+    """A name in the file: its position, and the comments that belong to it."""
 
     name: str
     section: str
@@ -115,7 +115,7 @@ def _walk(root: yaml.Node | None, where: str, problems: list[str]) -> Iterator[_
         return
     if not isinstance(root, yaml.MappingNode):
         problems.append(
-            f"{_place(root, where)}: is a mapping of canonical name: [variants], by language or not"
+            f"{_place(root, where)}: expected a mapping of canonical name: [variants], optionally grouped by language"
         )
         return
     for key_node, value in root.value:
@@ -143,7 +143,7 @@ def _entry(
 
 
 def _list(value: yaml.Node, owner: _Name, where: str, problems: list[str]) -> None:
-    """The names of a list; one name may stand without it, and none at all."""
+    """The names of a list; a single name needs no list, and the value may be empty."""
     if value.tag == yamlfile.NULL:
         return
     if isinstance(value, yaml.MappingNode):
@@ -170,7 +170,7 @@ def _place(node: yaml.Node, where: str) -> str:
 
 
 def _contradictions(found: Sequence[_Name], lang: str, where: str) -> Iterator[str]:
-    """Names that passages of a language could be given two ways."""
+    """Names with more than one canonical name in passages of a language."""
     from sinoner.quality.synonyms import key
 
     entries = [entry for entry in found if entry.section in (BOTH, lang)]
@@ -179,8 +179,8 @@ def _contradictions(found: Sequence[_Name], lang: str, where: str) -> Iterator[s
         first = heads.setdefault(key(entry.name), entry)
         if first is not entry and (first.name != entry.name or first.section == entry.section):
             yield (
-                f"{where}:{entry.line}: {entry.name!r} is a canonical name in line {first.line} already;"
-                " put its variants together"
+                f"{where}:{entry.line}: {entry.name!r} is already a canonical name in line {first.line};"
+                " merge their variants"
             )
     owners: dict[str, tuple[str, _Name]] = {}
     for entry in entries:
@@ -190,7 +190,7 @@ def _contradictions(found: Sequence[_Name], lang: str, where: str) -> Iterator[s
             if head is not None and key(head.name) != key(entry.name):
                 yield (
                     f"{where}:{variant.line}: {variant.name!r} is a variant of {entry.name!r} and a canonical name in"
-                    f" line {head.line}; let it be one of them"
+                    f" line {head.line}; keep one"
                 )
             owner, first = owners.setdefault(same, (entry.name, variant))
             if key(owner) != key(entry.name):
@@ -204,11 +204,11 @@ def _contradictions(found: Sequence[_Name], lang: str, where: str) -> Iterator[s
 
 
 def extended(text: str, merges: Sequence[Merge], where: str) -> str:
-    """The text of a types.yaml with merges added, each with its reason; comments and order of the old text are kept.
+    """The text of a types.yaml with merges added, each with its reason; the comments and order of the old text are kept.
 
     Args:
-        text: of the file so far; empty = there is none.
-        merges: none of their variants stands in it.
+        text: the current text of the file; empty if there is no file.
+        merges: none of their variants is in the text.
         where: names it in messages.
 
     Raises:
@@ -243,7 +243,7 @@ def extended(text: str, merges: Sequence[Merge], where: str) -> str:
 
 
 def _take_comments(text: str, found: Sequence[_Name]) -> tuple[list[str], list[str]]:
-    """Give every comment to the name behind which, or above which, it stands; return those before and after all."""
+    """Attach every comment to the name before or below it; return those before and after all names."""
     names = sorted((n for entry in found for n in (entry, *entry.variants)), key=lambda n: n.start)
     starts = [name.start for name in names]
     for name in names:
@@ -266,15 +266,15 @@ def _take_comments(text: str, found: Sequence[_Name]) -> tuple[list[str], list[s
 
 
 def _reason(merge: Merge) -> str:
-    """Why a merge is proposed, as a comment: what a person needs to judge it."""
+    """Why a merge is proposed, as a comment for the reviewer."""
     why = f"cosine {merge.cosine:.2f}" if merge.cosine is not None else merge.by
-    said = f"# {why}, {merge.mentions} {'mention' if merge.mentions == 1 else 'mentions'}"
+    comment = f"# {why}, {merge.mentions} {'mention' if merge.mentions == 1 else 'mentions'}"
     examples = [clip(plain, _LONGEST) for e in merge.examples[:_EXAMPLES] if (plain := _plain(e))]
-    return f"{said}: {', '.join(examples)}" if examples else said
+    return f"{comment}: {', '.join(examples)}" if examples else comment
 
 
 def _plain(text: str) -> str:
-    """A text that can stand in a comment: one line, nothing that YAML does not allow."""
+    """A text made safe for a YAML comment: one line of printable characters."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
@@ -283,7 +283,7 @@ def _behind(name: _Name) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A name as a YAML scalar in one line, quoted where it must be."""
+    """A name as a YAML scalar in one line, quoted if necessary."""
     style = None if name.isprintable() else '"'
     text: str = yaml.safe_dump(name, allow_unicode=True, width=float("inf"), default_style=style)
     return text.removesuffix("\n").removesuffix("\n...")

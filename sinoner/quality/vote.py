@@ -1,4 +1,4 @@
-"""Several answers about the same passage → one annotation by vote."""
+"""Combining several answers on the same passage into one annotation by vote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words and patterns that the rules know, Chinese and English. All lists are this project's own."""
+"""Word lists and patterns of the rules, Chinese and English. All lists are this project's own."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ WORD_SHARE = 0.3  # letters, digits and Han characters among those that are no w
 FOREIGN = re.compile("[\u0370-\u1cff\u3041-\u30ff\u3130-\u318f\uac00-\ud7af\uff66-\uffdc]+")
 FOREIGN_SHARE = 0.2  # of the letters
 # Share of Han characters among the letters below which a text said to be Chinese is not, and above which one said to be
-# English is not. Far apart, because what a person says about a corpus counts for something.
+# English is not. Far apart, because the language configured for a corpus carries weight.
 CHINESE_SHARE, ENGLISH_SHARE = 0.05, 0.5

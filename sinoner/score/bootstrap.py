@@ -1,4 +1,4 @@
-"""Percentile bootstrap over passages: how far a score may move by the choice of the test passages."""
+"""Percentile bootstrap over passages: how much a score depends on the choice of test passages."""
 
 from __future__ import annotations
 

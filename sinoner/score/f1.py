@@ -16,7 +16,7 @@ _FIRST_LIST = re.compile(r"\[(.*?)\]", re.DOTALL)
 
 
 class Counts(NamedTuple):
-    """How many mentions gold has, the model gave, and both agree on."""
+    """Numbers of gold, predicted and correct mentions."""
 
     gold: int
     predicted: int
@@ -34,10 +34,10 @@ def normalise(surface: str) -> str:
 
 
 def reference_parse(answer: str) -> list[str] | None:
-    """What the reference reads in an answer: the first bracketed list, cut at the first ``]``.
+    """Parse an answer as the reference does: the first bracketed list, cut at the first ``]``.
 
     Returns:
-        Normalised surfaces without repeats; None when the reference cannot read it (it then counts none).
+        Normalised surfaces without repeats; None when the reference cannot parse it (it then counts none).
     """
     match = _FIRST_LIST.search(answer)
     if match is None:
@@ -51,24 +51,24 @@ def reference_parse(answer: str) -> list[str] | None:
 
 def query_counts(gold: Iterable[str], predicted: Iterable[str]) -> Counts:
     """Counts of one (passage, type) query, on normalised surfaces without repeats."""
-    wanted = {normalise(s) for s in gold}
-    given = {normalise(s) for s in predicted}
-    return Counts(len(wanted), len(given), len(wanted & given))
+    expected = {normalise(s) for s in gold}
+    found = {normalise(s) for s in predicted}
+    return Counts(len(expected), len(found), len(expected & found))
 
 
 def strict_counts(annotation: Annotation, kind: str, predicted: Iterable[str]) -> Counts:
     """Counts of one (passage, type) query on spans, nothing normalised.
 
-    A predicted surface stands for all its occurrences in the passage; one that does not occur is one wrong span.
+    A predicted surface counts at all its occurrences in the passage; one that does not occur is one wrong span.
     """
-    wanted = {(s, e.surface) for e in annotation.entities if e.type == kind for s in e.starts}
-    given: set[tuple[int, str]] = set()
+    expected = {(s, e.surface) for e in annotation.entities if e.type == kind for s in e.starts}
+    found: set[tuple[int, str]] = set()
     for surface in predicted:
         starts = (
             [m.start() for m in re.finditer(re.escape(surface), annotation.passage.text)] if surface else []
         )
-        given.update((s, surface) for s in starts or [-1])
-    return Counts(len(wanted), len(given), len(wanted & given))
+        found.update((s, surface) for s in starts or [-1])
+    return Counts(len(expected), len(found), len(expected & found))
 
 
 def percent(counts: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -97,8 +97,8 @@ def count(
 
     Args:
         gold: the annotated passages.
-        types: the types asked, for every passage.
-        predictions: by id of the passage and type; every query must be there.
+        types: the types queried for every passage.
+        predictions: by id of the passage and type; every query must be present.
 
     Raises:
         KeyError: a query has no prediction.

@@ -1,4 +1,4 @@
-"""Where the texts of gold stand in a run: as one passage, or as a document whose chunks rejoin to it."""
+"""Locating gold texts in a run: as one passage, or as a document whose joined chunks equal the text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Place(NamedTuple):
         gold: number of the gold text.
         begin: offset of the passage's first character in the gold text, in code points; negative when the passage
             has white space before it that the gold text lacks.
-        end: offset behind its last character.
+        end: offset after its last character.
     """
 
     gold: int
@@ -30,12 +30,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Places:
-    """What was found of gold in a run; nothing of the run is held but the ids of these passages.
+    """The gold texts found in a run; of the run, only the ids of these passages are held in memory.
 
     Attributes:
         of: the places of a passage, by its id.
         chunks: how many passages make up a gold text, by its number; a text that was not found is not here.
-        repeated: numbers of the gold texts that stand in the run several times; the first one counts.
+        repeated: numbers of the gold texts that occur in the run several times; the first occurrence counts.
     """
 
     of: dict[str, list[Place]] = field(default_factory=dict)
@@ -60,28 +60,28 @@ def locate(gold: Sequence[Annotation], passages: Iterable[Passage]) -> Places:
         gold: the gold passages.
         passages: of the run, the chunks of a document one after the other; read once, one document held at a time.
     """
-    wanted = texts(gold)
-    longest = max(map(len, wanted), default=0)
+    number_of = texts(gold)
+    longest = max(map(len, number_of), default=0)
     places = Places()
     for _, document in groupby(passages, key=lambda p: p.whole):
         chunks: list[Passage] = []
         size = 0  # without outer white space of any chunk: never more than the document has
         for passage in document:
-            _place([passage], gold, wanted, places)
+            _place([passage], gold, number_of, places)
             if size <= longest:
                 chunks.append(passage)
                 size += len(passage.text.strip())
         if len(chunks) > 1 and size <= longest:
-            _place(chunks, gold, wanted, places)
+            _place(chunks, gold, number_of, places)
     return places
 
 
 def _place(
-    chunks: Sequence[Passage], gold: Sequence[Annotation], wanted: Mapping[str, int], places: Places
+    chunks: Sequence[Passage], gold: Sequence[Annotation], number_of: Mapping[str, int], places: Places
 ) -> None:
-    """Note where the chunks stand when they rejoin to a gold text."""
+    """Record the places of the chunks if joined they equal a gold text."""
     text = "".join(p.text for p in chunks)
-    number = wanted.get(text.strip())
+    number = number_of.get(text.strip())
     if number is None:
         return
     if number in places.chunks:
@@ -98,7 +98,7 @@ def _place(
 
 
 class Claims(NamedTuple):
-    """What was annotated in one gold text, in its offsets.
+    """The annotations of one gold text, in its offsets.
 
     Attributes:
         mentions: all of them, chunk by chunk.
@@ -112,7 +112,7 @@ class Claims(NamedTuple):
 
 
 def claims(places: Places, annotations: Iterable[Annotation]) -> dict[int, Claims]:
-    """The annotations that stand in gold texts, by number of the text; of two of one passage the first counts."""
+    """The annotations within gold texts, by number of the text; if a passage has two, the first counts."""
     found: dict[int, Claims] = {}
     seen: set[str] = set()
     for annotation in annotations:
@@ -133,7 +133,7 @@ def joined(
 ) -> dict[int, Annotation]:
     """The chunks of each gold text as one annotation of the whole, by number of the text.
 
-    A text of which a chunk is not annotated is left out. A mention in white space that the gold text lacks is too.
+    A text of which a chunk is not annotated is left out, and so is a mention in white space that the gold text lacks.
     """
     whole: dict[int, Annotation] = {}
     for number, claim in claims(places, annotations).items():

@@ -1,4 +1,4 @@
-"""Predictions and gold → the score record of one setting, and the table of all."""
+"""Scoring predictions against gold: the score record of one setting, and the table of all settings."""
 
 from __future__ import annotations
 

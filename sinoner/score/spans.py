@@ -1,4 +1,4 @@
-"""Annotations against gold on spans, under four schemes of what a match is.
+"""Annotations against gold on spans, under four definitions of a match.
 
 Every scheme counts the same mentions, distinct (start, end, type) triples of gold and of the annotations, and pairs
 each mention with at most one of the other side:
@@ -45,7 +45,7 @@ class Span(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """What one passage has: mentions of gold and of the annotations, and matches per scheme."""
+    """Counts of one passage: gold mentions, annotated mentions, and matches per scheme."""
 
     gold: int
     predicted: int
@@ -89,11 +89,11 @@ def match(gold: set[Span], predicted: set[Span]) -> Matches:
 
 def _overlapping(gold: Iterable[_Range], predicted: Iterable[_Range]) -> int:
     """How many pairs of overlapping ranges there are when each range is in one at most, the best pairs first."""
-    wanted, given = sorted(gold), sorted(predicted)
+    expected, given = sorted(gold), sorted(predicted)
     starts = [start for start, _ in given]
     longest = max((end - start for start, end in given), default=0)
     pairs: list[tuple[int, int, int, int]] = []
-    for i, (start, end) in enumerate(wanted):
+    for i, (start, end) in enumerate(expected):
         # Only ranges that begin within the longest one's reach can overlap.
         for j in range(bisect_right(starts, start - longest), bisect_left(starts, end)):
             other_start, other_end = given[j]
@@ -110,7 +110,7 @@ def _overlapping(gold: Iterable[_Range], predicted: Iterable[_Range]) -> int:
 
 
 class SpanCounts:
-    """Counts passages one by one; 48 bytes are kept of each."""
+    """Counts passages one by one; uses 48 bytes of memory per passage."""
 
     def __init__(self, canonical: Canonical | None = None) -> None:
         """Start with nothing counted.
@@ -129,14 +129,14 @@ class SpanCounts:
     def add(self, gold: Iterable[Span], predicted: Iterable[Span], lang: str) -> Matches:
         """Count one passage: its gold mentions and the annotated ones, repeats once."""
         gold = list(gold)
-        wanted, given = self._named(gold, lang), self._named(predicted, lang)
+        expected, given = self._named(gold, lang), self._named(predicted, lang)
         for kind in dict.fromkeys(span.type for span in gold):
             self._of_gold.setdefault(self._name(kind, lang), {})[kind] = None
-        found = match(wanted, given)
+        found = match(expected, given)
         self._table.extend(found)
-        self._gold.update(s.type for s in wanted)
+        self._gold.update(s.type for s in expected)
         self._predicted.update(s.type for s in given)
-        self._correct.update(s.type for s in wanted & given)
+        self._correct.update(s.type for s in expected & given)
         return found
 
     def scores(self, resamples: int, seed: int) -> tuple[SpanScore, ...]:
@@ -159,19 +159,19 @@ class SpanCounts:
     def types(self) -> tuple[TypeScore, ...]:
         """The strict scores of every type, by gold mentions, the most first; types that gold does not have last.
 
-        A type is called as gold calls it; several names of gold that are compared as one go by that one.
+        A type has gold's name for it; several gold names that compare as equal are reported under the compared name.
         """
         counts: dict[str, list[int]] = {}
         for name in self._gold.keys() | self._predicted.keys():
-            said = list(self._of_gold.get(name, ()))
-            row = counts.setdefault(said[0] if len(said) == 1 else name, [0, 0, 0])
+            gold_names = list(self._of_gold.get(name, ()))
+            row = counts.setdefault(gold_names[0] if len(gold_names) == 1 else name, [0, 0, 0])
             for i, counter in enumerate((self._gold, self._predicted, self._correct)):
                 row[i] += counter[name]
         ranked = sorted(counts.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
         return tuple(_type_score(name, *row) for name, row in ranked)
 
     def merged(self) -> tuple[tuple[str, ...], ...]:
-        """Names of gold that the comparison takes for one type, in order of first appearance."""
+        """Gold names that the comparison treats as one type, in order of first appearance."""
         return tuple(tuple(names) for names in self._of_gold.values() if len(names) > 1)
 
     def _named(self, found: Iterable[Span], lang: str) -> set[Span]:

@@ -92,9 +92,9 @@ def agreement_of_samples(folder: Path) -> Agreement | None:
 
 
 def _measure(names: Sequence[str], rows: Rows, out: Path, canonical: Canonical | None) -> Agreement:
-    from sinoner.quality.agreement import Agreeing
+    from sinoner.quality.agreement import AgreementCounter
 
-    agreeing = Agreeing(names, canonical)
+    agreeing = AgreementCounter(names, canonical)
     figures, listed = out / Path(AGREEMENT).name, out / Path(DISAGREEMENTS).name
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder for the result")

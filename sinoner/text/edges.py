@@ -1,4 +1,4 @@
-"""Where a mention may not begin or end: inside a character as people see it, or inside a word of letters."""
+"""Where a mention may not begin or end: inside a grapheme, or inside a word of letters."""
 
 from __future__ import annotations
 

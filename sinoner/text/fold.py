@@ -1,4 +1,4 @@
-"""What is equal for the eye: texts folded so that ways of writing the same characters become the same string.
+"""Folding texts so that visually equivalent spellings become the same string.
 
 The text itself is never changed: a folded text knows for each of its characters where it came from.
 """

@@ -1,4 +1,4 @@
-"""From a mention that a model wrote to its places in the passage, keeping the passage's own characters."""
+"""Locating a mention written by a model in the passage, keeping the passage's own characters."""
 
 from __future__ import annotations
 

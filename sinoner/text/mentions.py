@@ -1,4 +1,4 @@
-"""Mentions in files: ``{"start", "end", "type", "text"}`` read with every check, and written.
+"""Reading and writing mentions in files: ``{"start", "end", "type", "text"}``, validated.
 
 Offsets count code points and ranges are half-open.
 """
@@ -20,14 +20,14 @@ class Span(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a file says of a mention, unchecked.
+    """A mention as given in a file, not validated.
 
     Attributes:
-        start: first code point; None = the file does not say it.
-        end: code point after the last; None = the file does not say it.
+        start: first code point; None = not given.
+        end: code point after the last; None = not given.
         tag: its type.
-        surface: its text; None = the file does not say it.
-        searched: the format has no offsets, the surface was looked for in the text.
+        surface: its text; None = not given.
+        searched: the format has no offsets, and the surface was searched for in the text.
     """
 
     start: Any
@@ -38,7 +38,7 @@ class Claim(NamedTuple):
 
 
 class MentionError(ValueError):
-    """A mention cannot be used: the reason that reports count, and why in words."""
+    """A mention cannot be used; carries the reject reason and a readable explanation."""
 
     def __init__(self, reason: str, why: str) -> None:
         super().__init__(why)
@@ -46,10 +46,10 @@ class MentionError(ValueError):
 
 
 def read_claim(value: Any) -> Claim:
-    """What an object ``{"start", "end", "type", "text"}`` (or ``surface`` for ``text``) says.
+    """What an object ``{"start", "end", "type", "text"}`` (or ``surface`` for ``text``) as a claim.
 
     Raises:
-        MentionError: ``entity_malformed``, it is no object.
+        MentionError: ``entity_malformed``, it is not an object.
     """
     if not isinstance(value, Mapping):
         raise MentionError("entity_malformed", "is not an object")
@@ -63,12 +63,12 @@ def read_claim(value: Any) -> Claim:
 
 
 def locate(claim: Claim, text: str) -> Span:
-    """The place of a mention in a text, checked.
+    """The validated span of a mention in a text.
 
     Raises:
-        MentionError: ``entity_malformed`` (no type, an empty text, no offsets but something else),
+        MentionError: ``entity_malformed`` (no type, an empty text, invalid offsets),
             ``entity_without_offsets``, ``entity_mismatch`` (other characters, or none, are at the offsets) or
-            ``not_in_text`` (a surface that was looked for).
+            ``not_in_text`` (a surface that was searched for).
     """
     start, end, tag, surface, searched = claim
     if not isinstance(tag, str) or not tag.strip():
@@ -80,9 +80,7 @@ def locate(claim: Claim, text: str) -> Span:
     if start is None or end is None:
         raise MentionError("entity_without_offsets", "has no start and end")
     if type(start) is not int or type(end) is not int or not 0 <= start < end:
-        raise MentionError(
-            "entity_malformed", f"has start and end that are no offsets, {start!r} and {end!r}"
-        )
+        raise MentionError("entity_malformed", f"has invalid offsets: start {start!r}, end {end!r}")
     if end > len(text):
         raise MentionError("entity_mismatch", f"ends at {end}, the text has {len(text)} code points")
     if surface is not None and text[start:end] != surface:

@@ -1,4 +1,4 @@
-"""The form in which texts are compared: what stays when writing habits are taken away.
+"""The normal form in which texts are compared, without differences of typography.
 
 Every character is folded by itself (NFKC, case-folded, accents and everything that is no letter and no digit dropped), so
 the form of a text is the forms of its parts, one after the other. Traditional and simplified characters stay different.

@@ -1,4 +1,4 @@
-"""Cutting a text into sentences that rejoin to it."""
+"""Splitting a text into sentences; joined, they are the text."""
 
 from __future__ import annotations
 

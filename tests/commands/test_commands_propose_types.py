@@ -96,7 +96,7 @@ def test_names_are_text_whatever_yaml_thinks_of_them() -> None:
     [
         ("zh:\n  人名: [人物\n  地点: x\n", "f:3: is not YAML: "),
         ("zh: {a: [b]}\x00", "f: is not YAML: "),
-        ("- 人名\n", "f:1: is a mapping of canonical name: [variants], by language or not"),
+        ("- 人名\n", "f:1: expected a mapping of canonical name: [variants], optionally grouped by language"),
         ("zh:\n  人名:\n    人物: x\n", "f:3: '人名' takes a list of names, not a mapping"),
         ("zh:\n  人名:\n    - [人物]\n", "f:3: a name is expected here, not a list or a mapping"),
         ("zh:\n  ? [a]\n  : b\n", "f:2: a name is expected here, not a list or a mapping"),
@@ -109,19 +109,19 @@ def test_names_are_text_whatever_yaml_thinks_of_them() -> None:
         ),
         (
             "zh:\n  人名: [人物]\n  人物: [角色]\n",
-            "f:2: '人物' is a variant of '人名' and a canonical name in line 3; let it be one of them",
+            "f:2: '人物' is a variant of '人名' and a canonical name in line 3; keep one",
         ),
         (
             "人名: [人物]\nen:\n  人物: []\n",
-            "f:1: '人物' is a variant of '人名' and a canonical name in line 3; let it be one of them",
+            "f:1: '人物' is a variant of '人名' and a canonical name in line 3; keep one",
         ),
         (
             "zh:\n  person: [a]\n  Person: [b]\n",
-            "f:3: 'Person' is a canonical name in line 2 already; put its variants together",
+            "f:3: 'Person' is already a canonical name in line 2; merge their variants",
         ),
         (
             "zh:\n  人名: [a]\n  人名: [b]\n",
-            "f:3: '人名' is a canonical name in line 2 already; put its variants together",
+            "f:3: '人名' is already a canonical name in line 2; merge their variants",
         ),
     ],
 )

@@ -672,7 +672,7 @@ def test_a_file_nobody_may_read(tmp_path: Path, locked: str, whole_folder: bool)
 def test_an_empty_corpus(tmp_path: Path, body: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(body, encoding="utf-8")
-    assert mistake(path) == f"{path}: no document in it; 0 lines were rejected"
+    assert mistake(path) == f"{path}: contains no documents; 0 lines were rejected"
 
 
 def test_a_corpus_of_rejects(tmp_path: Path) -> None:
@@ -683,7 +683,7 @@ def test_a_corpus_of_rejects(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         next(found)
     assert str(caught.value) == (
-        f"{a}, {b}: no document in it; 3 lines were rejected (empty_text 2, not_an_object 1)"
+        f"{a}, {b}: contains no documents; 3 lines were rejected (empty_text 2, not_an_object 1)"
     )
 
 

@@ -108,7 +108,7 @@ def test_language_of_the_row_wins_over_the_text(tmp_path):
     ("rows", "message"),
     [
         ([ROW, {**ROW, "text": "上海人在北京", "id": "b"}], "test.jsonl:2: .*上海"),
-        ([ROW, ROW], "test.jsonl:2: .*'a' stands already in .*test.jsonl:1"),
+        ([ROW, ROW], "test.jsonl:2: .*'a' is already used at .*test.jsonl:1"),
         ([ROW, {"id": "b", "text": "甲"}], "test.jsonl:2: .*no annotation"),
         ([ROW, {"text": "甲", "entities": []}], "test.jsonl:2: .*no id"),
         ([ROW, [1]], "test.jsonl:2: is not a JSON object"),
@@ -116,7 +116,7 @@ def test_language_of_the_row_wins_over_the_text(tmp_path):
             [{**ROW, "entities": [{"start": 0, "end": 1, "type": "甲"}]}],
             "test.jsonl:1: the type '甲' is not in .*labels",
         ),
-        ([], "holds no gold"),
+        ([], "contains no gold"),
     ],
 )
 def test_what_is_not_gold_is_told_with_its_line(tmp_path, rows, message):
@@ -127,7 +127,7 @@ def test_what_is_not_gold_is_told_with_its_line(tmp_path, rows, message):
 
 def test_gold_without_any_type_asks_nothing(tmp_path):
     path = gold(tmp_path, {**ROW, "entities": []})
-    with pytest.raises(InputError, match="nothing to ask"):
+    with pytest.raises(InputError, match="no types to query"):
         benchmarks.load_gold(str(path))
 
 
@@ -380,7 +380,7 @@ def test_fetch_replaces_an_older_one_and_keeps_it_when_it_fails(tmp_path, site):
     [
         ("/gone", "404.*moved"),
         ("/busy", "503.*later"),
-        ("/short", "broke off after 10 of 1000"),
+        ("/short", "ended after 10 of 1000"),
         ("/bad", "bio"),
     ],
 )

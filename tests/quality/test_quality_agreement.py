@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from nervaluate.evaluator import Evaluator
 
-from sinoner.quality.agreement import CONTEXT, Agreeing
+from sinoner.quality.agreement import CONTEXT, AgreementCounter
 from sinoner.records import Annotation, Annotator, Entity, Lang, Passage
 
 Mention = tuple[int, int, str]  # start, end, type
@@ -30,8 +30,8 @@ def annotation(text: str, mentions: Sequence[Mention], n: int = 0, lang: Lang = 
     )
 
 
-def added(passages: Sequence[tuple[str, Work]]) -> Agreeing:
-    agreeing = Agreeing([f"a{i}" for i in range(len(passages[0][1]))])
+def added(passages: Sequence[tuple[str, Work]]) -> AgreementCounter:
+    agreeing = AgreementCounter([f"a{i}" for i in range(len(passages[0][1]))])
     for n, (text, work) in enumerate(passages):
         agreeing.add([annotation(text, mentions, n) for mentions in work])
     return agreeing
@@ -158,7 +158,7 @@ def test_flat_pairs_are_strict_and_exact_of_nervaluate(
 # --- published examples: K. Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), sections A and B --------
 
 
-def coded(*observers: str) -> Agreeing:
+def coded(*observers: str) -> AgreementCounter:
     """One character per unit; 0 is a character without a mention."""
     work = [[(i, i + 1, code) for i, code in enumerate(codes) if code != "0"] for codes in observers]
     return added([("字" * len(observers[0]), work)])
@@ -228,7 +228,7 @@ def test_the_mean_of_a_type_leaves_out_pairs_that_do_not_use_it() -> None:
 
 def test_characters_outside_the_basic_plane_are_one() -> None:
     text = "𠮷野家在😀街"
-    (row,) = (agreeing := Agreeing(["x", "y"])).add(
+    (row,) = (agreeing := AgreementCounter(["x", "y"])).add(
         [annotation(text, [(0, 3, "机构"), (4, 6, "地点")]), annotation(text, [(0, 3, "机构")])]
     )
     assert (row.start, row.end, row.left, row.surface, row.right) == (4, 6, "𠮷野家在", "😀街", "")
@@ -252,7 +252,7 @@ def test_of_equally_long_ones_the_first_named_counts() -> None:
 
 
 def test_what_not_all_annotated_is_left_out_and_counted() -> None:
-    agreeing = Agreeing(["x", "y", "z"])
+    agreeing = AgreementCounter(["x", "y", "z"])
     one = annotation(TEXT, [MING])
     assert agreeing.add([one, None, annotation(TEXT, [])]) == []
     assert agreeing.add([None, None, None]) == []
@@ -271,18 +271,18 @@ def test_types_are_compared_by_their_canonical_names_in_one_language() -> None:
         asked.append((name, lang))
         return {"PERSON": "人名", "人物": "人名"}.get(name, name)
 
-    agreeing = Agreeing(["x", "y"], canonical)
+    agreeing = AgreementCounter(["x", "y"], canonical)
     mine, gold = annotation(TEXT, [(0, 2, "人物")]), annotation(TEXT, [(0, 2, "PERSON")], lang="en")
     assert agreeing.add([mine, gold]) == []
     assert agreeing.result().pairs[0].f1 == 100
     assert [t.type for t in agreeing.result().types] == ["人名"]
     assert asked == [("人物", "zh"), ("PERSON", "zh")]
-    raw = Agreeing(["x", "y"])
+    raw = AgreementCounter(["x", "y"])
     assert len(raw.add([mine, gold])) == 1
 
 
 def test_two_names_of_one_type_on_a_span_are_one_decision() -> None:
-    agreeing = Agreeing(["x", "y"], lambda name, lang: "人名")
+    agreeing = AgreementCounter(["x", "y"], lambda name, lang: "人名")
     assert agreeing.add([annotation(TEXT, [(0, 2, "人物"), (0, 2, "姓名")]), annotation(TEXT, [MING])]) == []
     assert agreeing.result().pairs[0].f1 == 100
 
@@ -293,7 +293,7 @@ def test_every_occurrence_is_a_decision() -> None:
         entities=(Entity(surface="王明", type="人名", starts=(0, 6)),),
         by=Annotator(source="model", model="m"),
     )
-    agreeing = Agreeing(["x", "y"])
+    agreeing = AgreementCounter(["x", "y"])
     (row,) = agreeing.add([everywhere, annotation(TEXT, [MING])])
     assert (row.start, row.surface, row.votes) == (6, "王明", {"x": "人名", "y": ""})
     assert agreeing.result().pairs[0].f1 == 66.67
@@ -305,7 +305,7 @@ def test_every_occurrence_is_a_decision() -> None:
 @given(works())
 def test_disagreements_are_what_not_all_share(passages: list[tuple[str, Work]]) -> None:
     names = [f"a{i}" for i in range(len(passages[0][1]))]
-    agreeing = Agreeing(names)
+    agreeing = AgreementCounter(names)
     decisions = 0
     for n, (text, work) in enumerate(passages):
         rows = agreeing.add([annotation(text, mentions, n) for mentions in work])
@@ -327,16 +327,18 @@ def test_disagreements_are_what_not_all_share(passages: list[tuple[str, Work]]) 
 
 def test_the_context_is_cut_on_both_sides() -> None:
     text = "左" * 50 + "上海" + "右" * 40
-    (row,) = Agreeing(["x", "y"]).add([annotation(text, [(50, 52, "地点")]), annotation(text, [])])
+    (row,) = AgreementCounter(["x", "y"]).add([annotation(text, [(50, 52, "地点")]), annotation(text, [])])
     assert (row.left, row.surface, row.right) == ("左" * CONTEXT, "上海", "右" * CONTEXT)
-    (row,) = Agreeing(["x", "y"]).add([annotation(text, [(1, 2, "地点")]), annotation(text, [])])
+    (row,) = AgreementCounter(["x", "y"]).add([annotation(text, [(1, 2, "地点")]), annotation(text, [])])
     assert (row.left, len(row.right)) == ("左", CONTEXT)
-    (row,) = Agreeing(["x", "y"]).add([annotation(text, []), annotation(text, [(90, 92, "地点")])])
+    (row,) = AgreementCounter(["x", "y"]).add([annotation(text, []), annotation(text, [(90, 92, "地点")])])
     assert (len(row.left), row.right, row.votes) == (CONTEXT, "", {"x": "", "y": "地点"})
 
 
 def test_all_types_of_a_span_are_told() -> None:
     both = [(3, 5, "地点"), (3, 5, "城市")]
-    (row,) = (agreeing := Agreeing(["x", "y"])).add([annotation(TEXT, both), annotation(TEXT, both[:1])])
+    (row,) = (agreeing := AgreementCounter(["x", "y"])).add(
+        [annotation(TEXT, both), annotation(TEXT, both[:1])]
+    )
     assert row.votes == {"x": "地点|城市", "y": "地点"}
     assert agreeing.result().disagreements == 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sinoner import disk
 from sinoner.measurements import TypeCount
-from sinoner.quality.proposals import Merge, propose, says_nothing
+from sinoner.quality.proposals import Merge, is_uninformative, propose
 from sinoner.quality.rules import type_frequency
 from sinoner.quality.synonyms import key, table
 from sinoner.quality.types import EXAMPLES, Inventory, TypeMap, synonyms
@@ -195,7 +195,7 @@ def test_every_name_stands_under_one_type_only() -> None:
             assert said == said.strip()
             owners[key(said)].append(f"{name}: {said}")
     assert not [where for where in owners.values() if len(where) > 1]
-    assert not any(says_nothing(said, ()) for entry in table().values() for said in entry.names)
+    assert not any(is_uninformative(said, ()) for entry in table().values() for said in entry.names)
     assert len(table()) >= 100
 
 
@@ -313,13 +313,13 @@ def test_what_is_apart_is_neither_a_variant_nor_gets_any() -> None:
 
 @pytest.mark.parametrize("name", ["其他", " Entity ", "概念", "这是一个句子。", "-", "term"])
 def test_types_that_say_nothing_take_no_part(name: str) -> None:
-    assert says_nothing(name, ["其他", "entity"])
+    assert is_uninformative(name, ["其他", "entity"])
     twice = [count(name, 9), count(f"{name} ", 2)]
     assert propose(twice, "zh", NONE, stop_types=["其他", "entity"]).merges == ()
 
 
 def test_real_types_take_part() -> None:
-    assert not any(says_nothing(name, ["其他"]) for name in ("人名", "person", "其他专有名词"))
+    assert not any(is_uninformative(name, ["其他"]) for name in ("人名", "person", "其他专有名词"))
 
 
 @given(

@@ -237,7 +237,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "broken.jsonl").write_text('{"passage": 1, "by": "x"}\n', encoding="utf-8")
     assert "broken.jsonl:1: not a" in refused([a, str(tmp_path / "broken.jsonl")])
     (tmp_path / "d").mkdir()
-    assert "holds neither test.jsonl nor dev.jsonl" in refused([a, str(tmp_path / "d")])
+    assert "contains neither test.jsonl nor dev.jsonl" in refused([a, str(tmp_path / "d")])
     (tmp_path / "d" / "recipe.yaml").write_text("{}", encoding="utf-8")
     assert "run sinoner annotate" in refused([a, str(tmp_path / "d")])
 
