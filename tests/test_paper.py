@@ -18,6 +18,7 @@ import jieba
 import numpy as np
 import pytest
 from annotators import annotator
+from reference_metric import reference_parse
 
 from sinoner.annotate.outcome import build
 from sinoner.answers import parse_mentions
@@ -29,7 +30,7 @@ from sinoner.quality.rules import clean
 from sinoner.records import Annotation, Conversation, Passage, Reject
 from sinoner.retrieve.bm25 import Bm25
 from sinoner.retrieve.tokenize import cut, kept
-from sinoner.score.f1 import Counts, percent, query_counts, reference_parse
+from sinoner.score.f1 import Counts, percent, query_counts
 from sinoner.settings import FilterSettings
 
 DATA = Path(__file__).parent / "data/paper"

@@ -210,26 +210,6 @@ def read_back(passages: Iterable[Passage], asking: Asking, ledger: Ledger) -> It
         yield Reading(Reject(id=passage.id, stage=STAGE, reason=failure.reason, detail=detail), [], ())
 
 
-def annotate_llm(
-    passages: Callable[[], Iterable[Passage]], asking: Asking, service: Service
-) -> Iterator[Annotation | Reject]:
-    """Collect and read back: one ``Annotation`` or one ``Reject`` of unit ``passage`` per passage, in input order.
-
-    Args:
-        passages: gives the passages from the beginning; called twice.
-        asking: what they are asked with.
-        service: who is asked.
-
-    Raises:
-        EndpointError: no endpoint can be used.
-        StoppedError: as for ``collect``.
-    """
-    asking = collect(passages(), asking, service)
-    for reading in read_back(passages(), asking, service.ledger):
-        yield reading.outcome
-        yield from reading.rejects
-
-
 LANGS: tuple[Lang, ...] = ("zh", "en")
 
 

@@ -62,8 +62,7 @@ class Budget:
         """Set aside what a request can cost at most.
 
         Returns:
-            False when it does not fit now; then nothing is set aside. It may fit once others are settled
-            (``could_ever_fit``).
+            False when it does not fit now; then nothing is set aside. It may fit once others are settled.
 
         Raises:
             ValueError: an amount is negative.
@@ -99,10 +98,6 @@ class Budget:
         self._reserved_tokens -= reserved[1]
         self._spent_cost += used[0]
         self._spent_tokens += used[1]
-
-    def could_ever_fit(self, cost: Decimal, tokens: int) -> bool:
-        """Whether a request fits if all in flight turn out to cost nothing. False: it is no use to wait."""
-        return self._fits(cost, tokens)
 
     def _fits(self, cost: Decimal, tokens: int) -> bool:
         return (self._max_cost is None or self._spent_cost + cost <= self._max_cost) and (

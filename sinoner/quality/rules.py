@@ -6,7 +6,6 @@ together (cut words, overlaps, duplicates). Heuristic rules do not apply to manu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -175,12 +174,6 @@ def merge_duplicates(entities: Iterable[Entity], *, fold: bool = True) -> tuple[
             starts = tuple(sorted({*first.starts, *entity.starts}))
             kept[key] = replace(first, starts=starts)
     return list(kept.values()), repeated
-
-
-def type_frequency(annotations: Iterable[Annotation]) -> dict[str, int]:
-    """Mentions of each type (distinct surfaces per passage), most frequent first, ties by name."""
-    counts = Counter(entity.type for annotation in annotations for entity in annotation.entities)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _renamed(annotation: Annotation, types_of: TypesOf, changed: list[str]) -> Annotation:

@@ -275,7 +275,7 @@ def _reason(merge: Merge) -> str:
 
 def _plain(text: str) -> str:
     """A text made safe for a YAML comment: one line of printable characters."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
 
 
 def _behind(name: _Name) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ from sinoner.records import Annotation, Prediction
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_FIRST_LIST = re.compile(r"\[(.*?)\]", re.DOTALL)
 
 
 class Counts(NamedTuple):
@@ -31,22 +29,6 @@ class Counts(NamedTuple):
 def normalise(surface: str) -> str:
     """Lower case, no ASCII punctuation, no English article, single spaces (UniversalNER's evaluation)."""
     return " ".join(_ARTICLES.sub(" ", surface.lower().translate(_NO_PUNCTUATION)).split())
-
-
-def reference_parse(answer: str) -> list[str] | None:
-    """Parse an answer as the reference does: the first bracketed list, cut at the first ``]``.
-
-    Returns:
-        Normalised surfaces without repeats; None when the reference cannot parse it (it then counts none).
-    """
-    match = _FIRST_LIST.search(answer)
-    if match is None:
-        return []
-    try:
-        items = json.loads(match.group())
-    except ValueError:
-        return None
-    return list(dict.fromkeys(normalise(x) for x in items if isinstance(x, str)))
 
 
 def query_counts(gold: Iterable[str], predicted: Iterable[str]) -> Counts:

@@ -13,7 +13,7 @@ from sinoner.run.layout import LEDGER
 from sinoner.run.screen import At
 from sinoner.run.stage import Run
 from sinoner.run.tally import Tally
-from sinoner.settings import LlmSettings, Recipe
+from sinoner.settings import LlmSettings
 
 if TYPE_CHECKING:
     from sinoner.llm.client import Client
@@ -121,16 +121,6 @@ def key_files_elsewhere(run: Run) -> None:
             raise InputError(
                 f"{name}: a key file inside the run folder would be shared with it; move it elsewhere"
             )
-
-
-def llm_identity(recipe: Recipe, kept: set[str]) -> dict[str, Any]:
-    """The settings of ``llm`` that answers depend on: those named, and the address of an endpoint without a name."""
-    settings = recipe.llm.model_dump(mode="json", include=kept)
-    if recipe.llm.name is None:
-        settings["base_url"] = (
-            recipe.llm.endpoints[0].base_url if recipe.llm.endpoints else recipe.llm.base_url
-        )
-    return settings
 
 
 def same_questions(run: Run, ledger: Ledger, kind: RequestKind, fields: dict[str, Any]) -> None:

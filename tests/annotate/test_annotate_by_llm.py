@@ -31,7 +31,7 @@ from chat_server import (
 )
 
 from sinoner import disk
-from sinoner.annotate.by_llm import annotate_llm
+from sinoner.annotate.by_llm import collect, read_back
 from sinoner.annotate.outcome import STAGE
 from sinoner.errors import EndpointError, StoppedError
 from sinoner.llm.ledger import Ledger
@@ -408,7 +408,9 @@ def test_the_engine_as_one_stage(tmp_path):
         work = Annotating(server.url, tmp_path)
         found = clients(work.llm, ENVIRON)
         service = Service(found, ledger, account(work.settings, work.llm, found, []), Meter())
-        annotation, reject = annotate_llm(lambda: [passage()], work.asked(), service)
+        asking = collect([passage()], work.asked(), service)
+        (reading,) = read_back([passage()], asking, ledger)
+    annotation, (reject,) = reading.outcome, reading.rejects
     assert annotation.entities == FOUND[:1]
     assert reject.reason == "not_in_passage"
 

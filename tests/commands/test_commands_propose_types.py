@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sinoner import disk
@@ -311,6 +311,7 @@ NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
     st.lists(NAME, min_size=2, max_size=6, unique_by=key),
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=3),
 )
+@example(names=["0", "00"], examples=["0 \x1b"])
 def test_any_name_and_any_mention_survives(names: list[str], examples: list[str]) -> None:
     canonical, *variants = names
     merges = [

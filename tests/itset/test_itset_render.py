@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_metric import reference_parse
 
 from sinoner.answers import parse_surfaces
 from sinoner.itset.export import sharegpt
@@ -21,7 +22,7 @@ from sinoner.itset.render import (
 )
 from sinoner.itset.writers import frame
 from sinoner.records import HUMAN, Annotation, Conversation, Entity, Lang, Passage
-from sinoner.score.f1 import query_counts, reference_parse
+from sinoner.score.f1 import query_counts
 from sinoner.settings.itset_section import Mode, Style
 from sinoner.text.ground import occurrences
 

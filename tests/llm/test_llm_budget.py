@@ -44,7 +44,6 @@ class Requests(RuleBasedStateMachine):
         assert self.budget.reserve(*want) == fits
         if fits:
             self.open.append(want)
-            assert self.budget.could_ever_fit(*NOTHING)
             return want
         return None
 
@@ -61,14 +60,6 @@ class Requests(RuleBasedStateMachine):
         self.budget.settle(reserved, used)
         self.open.remove(reserved)
         self.used.append(used)
-
-    @rule(want=amounts)
-    def ever(self, want):
-        spent = (self.budget.spent_cost, self.budget.spent_tokens)
-        assert self.budget.could_ever_fit(*want) == all(
-            limit is None or have + more <= limit
-            for limit, have, more in zip(self.limits, spent, want, strict=True)
-        )
 
     @invariant()
     def books_are_right(self):
@@ -95,8 +86,6 @@ def test_what_does_not_fit_reserves_nothing():
     assert budget.reserve(Decimal(1), 100)  # the limit itself may be spent
     assert not budget.reserve(Decimal(0), 1)
     assert not budget.reserve(Decimal("0.01"), 0)
-    assert budget.could_ever_fit(Decimal(1), 100)
-    assert not budget.could_ever_fit(Decimal("1.01"), 1)
     budget.settle((Decimal(1), 100), (Decimal("0.25"), 10))
     assert (budget.spent_cost, budget.spent_tokens) == (Decimal("0.25"), 10)
     assert budget.reserve(Decimal("0.75"), 90)
@@ -115,7 +104,6 @@ def test_a_provider_that_bills_more_is_booked_honestly_and_stops_the_run():
     budget.settle((Decimal("0.5"), 10), (Decimal("1.5"), 30))
     assert (budget.spent_cost, budget.spent_tokens) == (Decimal("1.5"), 30)
     assert not budget.reserve(Decimal(0), 0)
-    assert not budget.could_ever_fit(Decimal(0), 0)
 
 
 def test_without_limits_everything_fits_and_is_counted():
@@ -133,7 +121,6 @@ def test_what_is_on_its_way_already_is_set_aside_even_beyond_the_limit():
     budget.force(Decimal(2), 200)
     assert (budget.reserved_cost, budget.reserved_tokens) == (Decimal(3), 300)
     assert not budget.reserve(Decimal(0), 0)
-    assert budget.could_ever_fit(Decimal("0.5"), 50)  # it may all turn out to cost nothing
     budget.settle((Decimal(2), 200), NOTHING)
     budget.settle((Decimal("0.6"), 60), (Decimal("0.1"), 10))
     assert (budget.spent_cost, budget.spent_tokens) == (Decimal("0.1"), 10)

@@ -15,7 +15,6 @@ from sinoner.quality.rules import (
     clean,
     merge_duplicates,
     switched_on,
-    type_frequency,
 )  # fmt: skip
 from sinoner.records import HUMAN, Annotation, Annotator, Entity, Passage, Reject
 from sinoner.settings import RULE_NAMES, FilterSettings
@@ -325,10 +324,3 @@ def test_types_are_renamed_before_the_rules_look_at_them():
         ("李红", "人名", "其他"),
     ]
     assert result.changed == ("types",)
-
-
-def test_type_frequency_is_sorted_by_count_then_name():
-    counted = type_frequency(
-        [annotation(("上海", "b"), ("Emma", "a")), annotation(("上海", "b"), ("Emma", "B"))]
-    )
-    assert list(counted.items()) == [("b", 2), ("B", 1), ("a", 1)]

@@ -9,9 +9,10 @@ from itertools import groupby
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_metric import reference_parse
 
 from sinoner.records import HUMAN, Annotation, Entity, Passage, Prediction
-from sinoner.score.f1 import Counts, count, normalise, percent, query_counts, reference_parse, strict_counts
+from sinoner.score.f1 import Counts, count, normalise, percent, query_counts, strict_counts
 
 WORDS = st.text(alphabet="aAnNtThHeE -'.,_！中é1İß\n\t", max_size=16)
 
