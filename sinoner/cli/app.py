@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sinoner.cli import build_it_set, data_quality, standalone
+from sinoner.cli import benchmark_verbs, build_it_set, data_quality, standalone
 from sinoner.cli import evaluate_annotations as against_gold
 from sinoner.cli.invocation import VerbCommand, annotate_options, flags_to_overrides, plain_errors, work
 from sinoner.cli.options import (
@@ -30,8 +30,8 @@ from sinoner.cli.options import (
 
 app = typer.Typer(
     name="sinoner",
-    help="From a corpus and an LLM to a trusted open-NER dataset and a fine-tuned model, in Chinese and English.",
-    epilog="Start: sinoner run quickstart. Every setting can be given as section.key=value; sinoner VERB --help lists them.",
+    help="Build a trusted open-NER dataset from a corpus with an LLM, and fine-tune a model on it (Chinese and English).",
+    epilog="To start: sinoner run quickstart. Any setting can be given as section.key=value; sinoner COMMAND --help lists them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -52,14 +52,14 @@ def run(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Run all stages of a recipe; what did not change is skipped."""
+    """Run all stages of a recipe; unchanged stages are skipped."""
     options = annotate_options(new_run)
     work("run", recipe, overrides or [], out=out, force=force, as_json=json, options=options)
 
 
 @app.command(cls=VerbCommand)
 def check(recipe: Input, overrides: Overrides = None) -> None:
-    """List all mistakes of a recipe at once; run nothing."""
+    """Check a recipe and list all its mistakes; run nothing."""
     with plain_errors():
         standalone.check(recipe, overrides or [])
 
@@ -69,7 +69,7 @@ def chunk(
     corpus: Corpus, overrides: Overrides = None, out: Out = None, lang: Lang = None, limit: Limit = None,
     force: Force = False, json: Json = False,
 ) -> None:  # fmt: skip
-    """Read a corpus and cut it into passages."""
+    """Read a corpus and split it into passages."""
     work(
         "chunk", corpus, [*_corpus_flags(lang, limit), *(overrides or [])], out=out, force=force, as_json=json
     )
@@ -83,58 +83,66 @@ def annotate(
     model: Model = None,
     base_url: BaseUrl = None,
     by: Annotated[
-        str | None, typer.Option("--by", help="llm, or without a model: jieba, lac (Chinese), table")
+        str | None,
+        typer.Option("--by", help="annotator: llm, or an embedded one: jieba, lac (Chinese), table"),
     ] = None,
     table: Annotated[
         str | None,
         typer.Option(
-            "--table", metavar="FILE", help="table of words and patterns (implies --by table); zh = shipped"
+            "--table",
+            metavar="FILE",
+            help="table of words and patterns (implies --by table); zh = the shipped table",
         ),
     ] = None,
     lang: Lang = None,
     limit: Limit = None,
     concurrency: Concurrency = None,
     max_cost: Annotated[
-        str | None, typer.Option("--max-cost", help="money the run may cost, for example 20CNY or 5USD")
+        str | None, typer.Option("--max-cost", help="maximum cost of the run, for example 20CNY or 5USD")
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option("--max-tokens", help="tokens the run may use, questions and answers together"),
+        typer.Option("--max-tokens", help="maximum tokens of the run, prompts and answers together"),
     ] = None,
     max_failure_rate: Annotated[
         float | None,
         typer.Option(
-            "--max-failure-rate", help="share of failures in the last 200 passages that stops the run"
+            "--max-failure-rate", help="stop the run at this share of failures in the last 200 passages"
         ),
     ] = None,
     types: Annotated[
-        str | None, typer.Option("--types", help="closed list of types, separated by commas")
+        str | None, typer.Option("--types", help="closed list of entity types, separated by commas")
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", help="answers per passage, for agreement; needs llm.temperature"),
+        typer.Option("--samples", help="answers per passage, for agreement; needs llm.temperature > 0"),
     ] = None,
     mode: Annotated[
-        str | None, typer.Option("--mode", help="online, or batch (OpenAI Batches API: cheaper, slower)")
+        str | None, typer.Option("--mode", help="online, or batch (OpenAI Batches API: cheaper but slower)")
     ] = None,
     retry_failed: Annotated[
         list[str] | None,
-        typer.Option("--retry-failed", help="ask failed passages again: a reason, or all; may be repeated"),
+        typer.Option(
+            "--retry-failed", help="retry passages that failed for this reason, or all; may be repeated"
+        ),
     ] = None,
     reparse: Annotated[
         bool,
-        typer.Option("--reparse", help="read the kept answers again and write what there is; ask nobody"),
+        typer.Option(
+            "--reparse", help="parse the stored answers again and write the result; send no requests"
+        ),
     ] = False,
     new_run: NewRun = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Label a corpus. The API key is read from the environment (OPENAI_API_KEY).
+    """Annotate a corpus with an LLM or an embedded annotator.
 
-    Every answer is kept in ledger.sqlite before it is read; the same command asks only for what is missing.
+    The API key is read from the environment (OPENAI_API_KEY). Every answer is stored in ledger.sqlite before it is
+    parsed; running the same command again requests only the missing answers.
     """
     if table and by not in (None, "table"):
-        raise typer.BadParameter("--table goes with --by table, not with another annotator")
+        raise typer.BadParameter("--table requires --by table, not another annotator")
     flags = {
         "llm.model": model,
         "llm.base_url": base_url,
@@ -165,21 +173,23 @@ def estimate(
     concurrency: Concurrency = None,
     latency: Annotated[
         float | None,
-        typer.Option("--latency", min=0.001, help="seconds per answer; default as measured, else 5"),
+        typer.Option("--latency", min=0.001, help="seconds per answer; default: as measured, else 5"),
     ] = None,
     answer_tokens: Annotated[
         int | None,
-        typer.Option("--answer-tokens", min=1, help="tokens per answer; default as measured, else guessed"),
+        typer.Option(
+            "--answer-tokens", min=1, help="tokens per answer; default: as measured, else estimated"
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the estimate as JSON on stdout")] = False,
 ) -> None:
-    """Say what annotating would take and cost.
+    """Estimate the requests, time and cost of annotating a corpus.
 
-    Passages, tokens, requests, time, and the cost for every model of the price table. Nothing is sent.
+    Prints passages, tokens, requests, time, and the cost with every model of the price table. Nothing is sent.
 
-    Prices come from a dated table; your own go into a YAML file (llm.prices=FILE): prices: [{models: [NAME], host:
+    Prices come from a dated table. Put your own into a YAML file (llm.prices=FILE): prices: [{models: [NAME], host:
     HOST, input: 1.0, output: 2.0, currency: CNY}], per million tokens, and exchange: {USD_CNY: 7.1} if --max-cost
-    shall be in another currency than the price.
+    is in another currency than the price.
     """
     flags = {"llm.model": model, "llm.base_url": base_url, "llm.concurrency": concurrency}
     words = [*_corpus_flags(lang, limit), *flags_to_overrides(flags), *(overrides or [])]
@@ -195,7 +205,7 @@ def filter_(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Clean the annotations; every drop is counted by reason."""
+    """Clean the annotations; every reject is counted by reason."""
     options = annotate_options(new_run)
     work("filter", given, overrides or [], force=force, as_json=json, options=options)
 
@@ -227,17 +237,23 @@ def evaluate(
     overrides: Overrides = None,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option("--benchmark", help="gold JSONL file or folder, or a name; may be repeated"),
+        typer.Option(
+            "--benchmark", help="gold JSONL file or folder, or the name of a benchmark; may be repeated"
+        ),
     ] = None,
     base: Annotated[str | None, typer.Option("--base", help="base model: hub id, folder, or smollm2")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="passages per benchmark")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="maximum passages per benchmark")] = None,
     annotations: Annotations = None,
     gold: GoldFile = None,
     raw_types: RawTypes = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score the base and the tuned model on gold, with and without examples; or annotations against gold."""
+    """Score models, or existing annotations, against gold.
+
+    By default the base and the tuned model are scored, with and without examples. With --annotations and --gold,
+    existing annotations are scored and no model is needed.
+    """
     of_models = {"--benchmark": benchmark, "--base": base, "--limit": limit, "--force": force}
     with plain_errors():
         if annotations is not None or gold is not None or raw_types:
@@ -252,15 +268,20 @@ def evaluate(
 def publish(
     given: Input,
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="write the folders, upload nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write the folders but upload nothing")] = False,
     dataset_repo: Annotated[
-        str | None, typer.Option("--dataset-repo", help="OWNER/NAME of the data set")
+        str | None, typer.Option("--dataset-repo", help="OWNER/NAME of the dataset repository")
     ] = None,
-    model_repo: Annotated[str | None, typer.Option("--model-repo", help="OWNER/NAME of the model")] = None,
+    model_repo: Annotated[
+        str | None, typer.Option("--model-repo", help="OWNER/NAME of the model repository")
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write the data set and the model as Hub folders, and upload them (token: hf auth login or HF_TOKEN)."""
+    """Write dataset and model as Hub folders and upload them.
+
+    Uploading needs a Hugging Face token: hf auth login, or HF_TOKEN in the environment.
+    """
     flags = {"publish.dataset_repo": dataset_repo, "publish.model_repo": model_repo}
     words = [*flags_to_overrides(flags), *(overrides or [])]
     work("publish", given, words, force=force, as_json=json, upload=not dry_run)
@@ -268,7 +289,7 @@ def publish(
 
 @app.command(cls=VerbCommand)
 def report(given: Annotated[str, typer.Argument(metavar="RUN", help="run folder")]) -> None:
-    """Write report.html of a run anew and print the summary."""
+    """Rewrite report.html of a run and print the summary."""
     work("report", given, [])
 
 
@@ -280,61 +301,33 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="run folder, adapter folder, model folder or hub id")
     ],
-    text: Annotated[str | None, typer.Argument(help="a text; without it, one text per line of stdin")] = None,
-    types: Annotated[str, typer.Option("--types", help="types to look for, separated by commas")] = "",
-    base: Annotated[str | None, typer.Option("--base", help="base model of an adapter, if another")] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="the text; without it, stdin is read, one text per line")
+    ] = None,
+    types: Annotated[str, typer.Option("--types", help="entity types to extract, separated by commas")] = "",
+    base: Annotated[
+        str | None, typer.Option("--base", help="base model, if not the one the adapter names")
+    ] = None,
 ) -> None:
-    """Extract entities with a tuned model: JSON lines on stdout."""
+    """Extract entities with a tuned model; JSON lines on stdout."""
     with plain_errors():
         standalone.predict(model, text, types, base)
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Say what is installed, what is missing and how to get it."""
+    """Show what is installed and how to install what is missing."""
     with plain_errors():
         standalone.doctor(json)
 
 
-benchmarks = typer.Typer(
-    help="Gold data sets: list, fetch, convert.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(benchmarks, name="benchmarks")
-
-
-@benchmarks.command("list")
-def benchmarks_list(json: Json = False) -> None:
-    """List the benchmarks that can be fetched, with language, licence and whether they are here."""
-    with plain_errors():
-        standalone.list_benchmarks(json)
-
-
-@benchmarks.command("fetch")
-def benchmarks_fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="names of the list")],
-) -> None:
-    """Download benchmarks from their sources and convert them to gold JSONL."""
-    with plain_errors():
-        standalone.fetch_benchmarks(names)
-
-
-@benchmarks.command("convert")
-def benchmarks_convert(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="file in a native format")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="gold JSONL file to write")],
-    format: Annotated[str, typer.Option("--format", help="native format; a wrong name lists them all")],
-    lang: Annotated[str | None, typer.Option("--lang", help="zh or en; default: decided per text")] = None,
-    labels: Annotated[
-        str | None, typer.Option("--labels", help="JSON file: native tag to natural name")
-    ] = None,
-) -> None:
-    """Convert a file of native annotations to gold JSONL."""
-    with plain_errors():
-        standalone.convert_benchmark(source, target, format, lang, labels)
+benchmark_verbs.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
     if version:
         from sinoner import __version__
 

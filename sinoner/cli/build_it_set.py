@@ -20,7 +20,7 @@ def build_it_set(
     given: Input,
     overrides: Overrides = None,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", help="how examples are found: nn, random, none, nn_bm25 …")
+        str | None, typer.Option("--strategy", help="how examples are chosen: nn, random, none, nn_bm25 …")
     ] = None,
     k: Annotated[int | None, typer.Option("--k", "-k", help="examples per passage")] = None,
     style: Annotated[str | None, typer.Option("--style", help="sinoner, rait or uniner")] = None,
@@ -29,11 +29,13 @@ def build_it_set(
         int | None, typer.Option("--size", help="train on a random subset of this many passages")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="seed of split, subset, examples and negatives")
+        int | None, typer.Option("--seed", help="seed of split, subset, examples and negative types")
     ] = None,
     formats: Annotated[
         str | None,
-        typer.Option("--formats", help="sharegpt, messages, parquet, gliner, spans (with commas), or all"),
+        typer.Option(
+            "--formats", help="sharegpt, messages, parquet, gliner, spans (separated by commas), or all"
+        ),
     ] = None,
     show: Annotated[
         int, typer.Option("--show", min=0, metavar="N", help="print the first N training conversations")
@@ -41,9 +43,9 @@ def build_it_set(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Filter, retrieve examples, and write the instruction-tuning set."""
+    """Filter, find examples, write the instruction-tuning set."""
     if show and json:
-        raise typer.BadParameter("--show and --json both write to stdout; give one of them")
+        raise typer.BadParameter("--show and --json both write to stdout; give only one of them")
     flags = {
         "retrieve.strategy": strategy,
         "retrieve.k": k,

@@ -1,4 +1,4 @@
-"""The verbs that say how good the data are: types, agreement, rules."""
+"""The verbs about data quality: types, agreement, rules."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ def types(
             "--threshold",
             min=0.0,
             max=2.0,
-            help="cosine distance up to which types are merged; default: 0.6 of the mean distance between unlike types",
+            help="maximum cosine distance of types to merge; default: 0.6 of the mean distance between unlike types",
         ),
     ] = None,
     no_embed: Annotated[
-        bool, typer.Option("--no-embed", help="go by the table of synonyms and the spelling alone")
+        bool,
+        typer.Option("--no-embed", help="use only the table of synonyms and the spelling, no embeddings"),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="start over: forget what stands in types.yaml")
+        bool, typer.Option("--force", help="start from scratch and overwrite types.yaml")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="print what was done as JSON on stdout")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")] = False,
 ) -> None:
-    """Propose which types of a run mean the same, in RUN/types.yaml, for you to edit and the filter to apply.
+    """Propose merges of types that mean the same.
 
-    By a table of synonyms, by spelling, and by embeddings (retrieve.embedder: bge, sentence-transformers, openai, or
-    e5-mini, which needs no network).
-    What you wrote into the file stays; what you took out does not come back.
+    The proposals are written to RUN/types.yaml, for you to edit; sinoner filter applies them. Types are compared by a
+    table of synonyms, by spelling, and by embeddings (retrieve.embedder: bge, sentence-transformers, openai, or
+    e5-mini, which works offline). Your edits of the file are kept; proposals that you removed are not made again.
     """
     from pathlib import Path
 
@@ -62,7 +63,7 @@ def types(
             force=force,
             screen=Screen(interrupts=interrupts),
         )
-        typer.echo(propose_types.told(report, folder), err=True)
+        typer.echo(propose_types.as_text(report, folder), err=True)
         if json:
             typer.echo(report.model_dump_json())
 
@@ -77,19 +78,23 @@ def agreement(
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", help="folder for the result; default quality in the first run folder"),
+        typer.Option("--out", help="folder for the result; default: quality/ in the first run folder"),
     ] = None,
     layer: Annotated[
-        str, typer.Option("--layer", help="annotations (as annotated) or filtered")
+        str,
+        typer.Option(
+            "--layer", help="which annotations to compare: annotations (before the filter) or filtered"
+        ),
     ] = "annotations",
     align_types: Annotated[
-        bool, typer.Option("--align-types", help="compare types through the table of synonyms")
+        bool, typer.Option("--align-types", help="treat synonymous types as equal (table of synonyms)")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")] = False,
 ) -> None:
-    """Measure how far annotators agree: pairwise F1, F1 by type, Krippendorff's alpha on characters.
+    """Measure how well annotators agree with each other.
 
-    Writes agreement.json, and every disagreement to disagreements.jsonl and disagreements.csv for review.
+    Prints pairwise F1, F1 by type, and Krippendorff's alpha on characters. Writes agreement.json, and every
+    disagreement to disagreements.jsonl and disagreements.csv for review.
     """
     from pathlib import Path
 
@@ -103,7 +108,7 @@ def agreement(
         from sinoner.stages.annotator_agreement import agree, folder_of
 
         if layer not in ("annotations", "filtered"):
-            raise InputError(f"--layer {layer}: is annotations or filtered")
+            raise InputError(f"--layer {layer}: must be annotations or filtered")
         canonical = synonyms().canonical if align_types else None
         which: Literal["annotations", "filtered"] = "filtered" if layer == "filtered" else "annotations"
         result = agree(given, Path(out) if out else None, which, canonical)
@@ -113,9 +118,13 @@ def agreement(
 
 
 def rules(
-    json: Json = False, zh: Annotated[bool, typer.Option("--zh", help="say it in Chinese")] = False
+    json: Json = False,
+    zh: Annotated[bool, typer.Option("--zh", help="print the descriptions in Chinese")] = False,
 ) -> None:
-    """List the rules of the filter: what each does, an example it acts on, and the presets that have it."""
+    """List the filter rules with an example of each.
+
+    Shows what each rule does, an example it applies to, and the presets that switch it on.
+    """
     from sinoner.quality.catalogue import CATALOGUE
     from sinoner.quality.rules import PRESETS
 
@@ -140,4 +149,6 @@ def rules(
         example = entry.rejects
         mentions = "; ".join(f"{surface} ({kind})" for surface, kind in example.mentions)
         typer.echo(f"  e.g. {example.text}" + (f"  [{mentions}]" if mentions else ""))
-    typer.echo("Switch one: filter.rules={NAME: false}; take exactly these: filter.rules=[NAME, …]")
+    typer.echo(
+        "To switch one rule off: filter.rules={NAME: false}; to use exactly these rules: filter.rules=[NAME, …]"
+    )

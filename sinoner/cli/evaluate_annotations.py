@@ -40,12 +40,12 @@ def compare(
         annotations: run folder, or JSON lines file of annotations.
         gold: gold file, folder or benchmark.
         words: ``section.key=value`` words; anything else among them is a mistake.
-        of_models: flags that only scoring models has, with their values.
+        of_models: flags that apply only to scoring models, with their values.
         raw_types: compare types as written.
-        as_json: print the scores on stdout, too.
+        as_json: also print the scores on stdout.
 
     Raises:
-        InputError: flags that do not go together, or nothing to compare.
+        InputError: flags that cannot be combined, or nothing to compare.
     """
     from sinoner import recipe as recipes
     from sinoner.commands import run_recipe as runs
@@ -55,15 +55,17 @@ def compare(
 
     if annotations is None:
         flag = "--raw-types" if gold is None else "--gold"
-        raise InputError(f"{flag} goes with --annotations RUN|FILE; models are scored with --benchmark")
+        raise InputError(f"{flag} requires --annotations RUN|FILE; to score models, use --benchmark")
     if not gold:
         raise InputError(
             "--annotations needs --gold FILE: hand-labelled texts, {id, text, entities} per line"
         )
     if strangers := [word for word in words if "=" not in word]:
-        raise InputError(f"{strangers[0]}: --annotations says already what is scored; give one of the two")
+        raise InputError(
+            f"{strangers[0]}: --annotations already names what is scored; give only one of the two"
+        )
     if others := [flag for flag, value in of_models.items() if value]:
-        raise InputError(f"{others[0]} belongs to scoring models; it does not go with --annotations")
+        raise InputError(f"{others[0]} applies to scoring models; it cannot be combined with --annotations")
     given = Path(annotations)
     if not given.exists():
         raise InputError(f"{annotations}: no such run folder or file")

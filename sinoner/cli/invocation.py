@@ -1,4 +1,4 @@
-"""What the verbs share: finding out what INPUT is, turning flags into overrides, telling mistakes apart from bugs."""
+"""Shared by the verbs: what kind of INPUT was given, flags as overrides, and errors as plain messages."""
 
 from __future__ import annotations
 
@@ -67,10 +67,11 @@ def _default(value: Any) -> str:
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[Interrupts]:
-    """One line for a person's mistake (exit 2), one for an early stop (exit 75); bugs keep their traceback.
+    """Print expected errors as one line (exit 2, or 75 for an early stop); bugs keep their traceback.
 
     Yields:
-        What Ctrl-C and SIGTERM are passed on to, for the screen of a run. The handlers of before are put back at the end.
+        The interrupts that Ctrl-C and SIGTERM are passed to, for the screen of a run. The previous handlers are
+        restored at the end.
     """
     from sinoner.run.interrupts import Interrupts
 
@@ -87,7 +88,7 @@ def plain_errors() -> Iterator[Interrupts]:
         _complain(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        _complain("stopped; the same command goes on from there")
+        _complain("stopped; run the same command again to continue")
         raise typer.Exit(StoppedError.exit_code) from None
     except BrokenPipeError:
         sys.stderr.close()
@@ -126,7 +127,7 @@ def flags_to_overrides(flags: Mapping[str, object | None]) -> list[str]:
 def annotate_options(
     new_run: bool = False, reparse: bool = False, retry_failed: Sequence[str] = ()
 ) -> Options:
-    """What a command wants of the stage annotate this one time."""
+    """The options of one command for the stages that send requests."""
     from sinoner.run.stage import Options
 
     return Options(new_run, reparse, tuple(retry_failed))
@@ -143,7 +144,7 @@ def work(
     upload: bool = False,
     options: Options | None = None,
 ) -> Path:
-    """Do a verb on a recipe, a run folder or a corpus path; returns the run folder."""
+    """Run a verb on a recipe, a run folder or a corpus path; return the run folder."""
     from sinoner.commands import run_recipe
     from sinoner.run.layout import RECIPE
     from sinoner.run.screen import Screen
@@ -152,7 +153,7 @@ def work(
         recipe, stages = plan(verb, given, list(overrides), out)
         screen = Screen(interrupts=interrupts)
         if not is_recipe(given) and (kept := _kept(recipe, verb, overrides)):
-            screen.say(f"settings kept in {recipe.folder / RECIPE}: {kept}")
+            screen.say(f"settings from {recipe.folder / RECIPE}: {kept}")
         report = run_recipe.execute(recipe, stages, screen, force=force, upload=upload, options=options)
         if as_json:
             print_json(recipe.folder, report)
@@ -160,13 +161,13 @@ def work(
 
 
 def _kept(recipe: Recipe, verb: str, overrides: Sequence[str]) -> str:
-    """The settings of a verb that an earlier command gave, so that none of them works unseen."""
-    said = {word.partition("=")[0] for word in overrides} | {"corpus.sources"}
+    """The settings of a verb that come from an earlier command, so that none applies unnoticed."""
+    given = {word.partition("=")[0] for word in overrides} | {"corpus.sources"}
     return " ".join(
         f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
         for section in SECTIONS_OF.get(verb, ())
         for key, value in getattr(recipe, section).model_dump(mode="json", exclude_defaults=True).items()
-        if f"{section}.{key}" not in said
+        if f"{section}.{key}" not in given
     )
 
 
@@ -183,13 +184,13 @@ def plan(verb: str, given: str, overrides: list[str], out: str | None) -> tuple[
         return loaded, stages_up_to(verb)
     if is_run(given):
         if out is not None and Path(out) != Path(given):
-            raise InputError(f"--out {out}: {given} is a run folder already; leave --out away")
+            raise InputError(f"--out {out}: {given} is already a run folder; omit --out")
         return run_recipe.of_folder(Path(given), overrides), stages_of(verb)
     if verb in ("chunk", "annotate", "estimate"):
         return run_recipe.of_corpus(given, out, overrides), stages_of(verb)
     if Path(given).exists():
         raise InputError(
-            f"{given}: is neither a recipe (.yaml) nor a run folder; sinoner annotate {given} --out runs/NAME makes one"
+            f"{given}: is neither a recipe (.yaml) nor a run folder; create one with sinoner annotate {given} --out runs/NAME"
         )
     raise InputError(f"{given}: no such recipe or run folder")
 

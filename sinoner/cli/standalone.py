@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(given: str, overrides: list[str]) -> None:
-    """Read a recipe and look at everything it names; say all mistakes, or that there are none."""
+    """Check a recipe and everything it names; report all mistakes, or that there are none."""
     from sinoner import recipe as recipes
     from sinoner.commands.check import problems
 
@@ -25,7 +25,7 @@ def check(given: str, overrides: list[str]) -> None:
     found = problems(recipe)
     if found:
         raise InputError("\n".join(f"{given}: {problem}" for problem in found))
-    typer.echo(f"{given}: no mistake found", err=True)
+    typer.echo(f"{given}: no mistakes found", err=True)
 
 
 def estimate(
@@ -36,7 +36,7 @@ def estimate(
     answer_tokens: int | None,
     as_json: bool,
 ) -> None:
-    """Print what annotating would take."""
+    """Print the estimate of what annotating would take."""
     from dataclasses import asdict
 
     from sinoner.cli.invocation import plan
@@ -48,26 +48,24 @@ def estimate(
         typer.echo(json.dumps(asdict(found), ensure_ascii=False, default=float))
         return
     whence = (
-        "measured in this run"
-        if found.measured
-        else "assumed; give --latency and --answer-tokens if you know"
+        "measured in this run" if found.measured else "assumed; set --latency and --answer-tokens if known"
     )
     lines = [
         f"passages           {found.passages:,}"
-        + (f" ({found.answered:,} answered already)" if found.answered else ""),
+        + (f" ({found.answered:,} already answered)" if found.answered else ""),
         f"requests to send   {found.requests:,}",
-        f"tokens             {found.prompt_tokens:g} per question, {found.answer_tokens:g} per answer"
-        f" ({found.requests * (found.prompt_tokens + found.answer_tokens):,.0f} in all; counted with o200k on a sample)",
+        f"tokens             {found.prompt_tokens:g} per prompt, {found.answer_tokens:g} per answer"
+        f" ({found.requests * (found.prompt_tokens + found.answer_tokens):,.0f} in total; counted with o200k on a sample)",
     ]
     if found.judge_requests:
         question, verdicts = found.judge_tokens
         lines.append(
-            f"judge              {found.judge_requests:,} requests (filter.verify), about {question:g} tokens per question,"
+            f"judge              {found.judge_requests:,} requests (filter.verify), about {question:g} tokens per prompt,"
             f" {verdicts:g} per answer"
         )
     lines += [
         f"time               {_hours(found.seconds)} with {found.concurrency} in flight, {found.latency:g} s per answer"
-        f" ({whence})" + ("" if found.limit == "concurrency" else f"; llm.{found.limit} decides"),
+        f" ({whence})" + ("" if found.limit == "concurrency" else f"; limited by llm.{found.limit}"),
         "",
         f"{'model':<36} {'provider':<22} {'online':>10} {'batch':>10}  price of",
     ]
@@ -82,12 +80,12 @@ def estimate(
         )
     if sum(row.chosen for row in found.costs) > 1:
         together = " + ".join(format_money(sum_, currency) for currency, sum_ in found.totals.items())
-        lines.append(f"→ together {together}; each model above has the cost of its own requests")
+        lines.append(f"→ total {together}; each model above shows the cost of its own requests")
     if not any(row.chosen for row in found.costs):
         lines.append(
             f"no price is known for {recipe.llm.model or 'the model (give --model)'} at this endpoint"
         )
-    lines.append("Nothing was sent. Prices change: check before you rely on them.")
+    lines.append("Nothing was sent. Prices change: check them before you rely on them.")
     typer.echo("\n".join(lines))
 
 
@@ -101,7 +99,7 @@ def predict(model: str, text: str | None, types: str, base: str | None) -> None:
     """Print one JSON line per text."""
     wanted = [t.strip() for t in types.replace("，", ",").split(",") if t.strip()]
     if not wanted:
-        raise InputError("no types to look for: give --types, for example --types 人名,地点")
+        raise InputError("no entity types given: set --types, for example --types 人名,地点")
     from sinoner.recognizer import Recognizer
     from sinoner.text.mentions import mention_rows
 
@@ -164,12 +162,12 @@ def fetch_benchmarks(names: list[str]) -> None:
 
 
 def convert_benchmark(source: str, target: str, format: str, lang: str | None, labels: str | None) -> None:
-    """Convert a native file; rejects are told on stderr and never lost silently."""
+    """Convert a native file; rejects are reported on stderr."""
     from sinoner.formats import benchmarks
     from sinoner.records import Reject
 
     if lang not in (None, "zh", "en"):
-        raise InputError(f"--lang {lang}: is zh or en")
+        raise InputError(f"--lang {lang}: must be zh or en")
     names = _labels(labels)
     path = Path(source)
     if not path.is_file():
@@ -198,5 +196,5 @@ def _labels(path: str | None) -> dict[str, str] | None:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(tree, dict) or not all(isinstance(v, str) for v in tree.values()):
-        raise InputError(f"{path}: is not an object of native tag to natural name")
+        raise InputError(f"{path}: must be a JSON object that maps native tags to type names")
     return tree

@@ -128,7 +128,7 @@ def propose(
     return MergeReport(file=str(target), langs=rows, unused=other)
 
 
-def told(report: MergeReport, folder: Path) -> str:
+def as_text(report: MergeReport, folder: Path) -> str:
     """A report as lines for people."""
     lines = [f"{'':<4}{'types':>14}{'table':>8}{'spelling':>10}{'cosine':>8}{'kept':>7}{'once':>7}"]
     for row in report.langs:

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bar
 from rich.table import Column
 
 from sinoner.run.interrupts import Interrupts
@@ -25,11 +25,11 @@ from sinoner.run.interrupts import Interrupts
 _EVERY = 15.0
 
 
-class At(Protocol):
-    """Tells the screen how many records there are, a short note, and how many are done (None: as counted)."""
+class Progress(Protocol):
+    """Updates the display: the total, a short note, and the number done (None: as counted)."""
 
     def __call__(self, total: int, note: str, done: int | None = None, /) -> None:
-        """Tell it."""
+        """Update the display."""
 
 
 class Screen:
@@ -48,11 +48,11 @@ class Screen:
             self.console.print(escape(line), soft_wrap=True)
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
+    def stage(self, name: str) -> Iterator[tuple[Callable[[int], None], Progress]]:
         """Show a stage at work.
 
         Yields:
-            ``tick(n)``, which counts finished records, and ``at(total, note, done)``, which sets how many there
+            ``tick(n)``, which counts finished records, and ``progress(total, note, done)``, which sets how many there
             are, a short note, and how many are finished.
         """
         if self._quiet:
@@ -62,7 +62,7 @@ class Screen:
         else:
             yield from self._lines(name)
 
-    def _bar(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
+    def _bar(self, name: str) -> Iterator[tuple[Callable[[int], None], Progress]]:
         whole = Column(no_wrap=True)  # the note gives way on a narrow terminal, the numbers do not
         columns = (
             TextColumn("{task.description:<13}"),
@@ -74,16 +74,16 @@ class Screen:
                 "{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
             ),
         )
-        with Progress(*columns, console=self.console, transient=True, expand=True) as progress:
-            task = progress.add_task(name, total=None, note="")
+        with Bar(*columns, console=self.console, transient=True, expand=True) as bar:
+            task = bar.add_task(name, total=None, note="")
             yield (
-                lambda n: progress.advance(task, n),
-                lambda total, note, done=None: progress.update(
+                lambda n: bar.advance(task, n),
+                lambda total, note, done=None: bar.update(
                     task, total=total, note=escape(note), completed=done
                 ),
             )
 
-    def _lines(self, name: str) -> Iterator[tuple[Callable[[int], None], At]]:
+    def _lines(self, name: str) -> Iterator[tuple[Callable[[int], None], Progress]]:
         done, total, note, said = 0, 0, "", time.monotonic()
 
         def tick(n: int) -> None:
@@ -91,7 +91,7 @@ class Screen:
             done += n
             tell()
 
-        def at(of: int, what: str, so_far: int | None = None, /) -> None:
+        def progress(of: int, what: str, so_far: int | None = None, /) -> None:
             nonlocal total, note, done
             total, note = of, what
             if so_far is not None:
@@ -104,4 +104,4 @@ class Screen:
                 said = time.monotonic()
                 self.say(f"{name}: {done}{f' of {total}' if total else ''}{f' · {note}' if note else ''}")
 
-        yield tick, at
+        yield tick, progress

@@ -13,7 +13,7 @@ from sinoner.counted import plural
 from sinoner.engine import Engine, InProcess
 from sinoner.errors import InputError
 from sinoner.run.manifest import Entry, Manifest, fingerprint, hash_inputs
-from sinoner.run.screen import At, Screen
+from sinoner.run.screen import Progress, Screen
 from sinoner.run.tally import Tally
 from sinoner.settings import SECTIONS, Recipe, Section
 
@@ -84,7 +84,7 @@ class Stage:
     reads: Reads | Callable[[Recipe], Reads]
     inputs: Callable[[Run], Sequence[Path]]
     outputs: Sequence[str]
-    work: Callable[[Run, Tally, At], None]
+    work: Callable[[Run, Tally, Progress], None]
     after: str = ""
     wanted: Callable[[Recipe], bool] = lambda recipe: True
     required: str = ""
@@ -140,8 +140,8 @@ def perform(run: Run, stage: Stage, force: bool = False) -> bool:
         run.screen.say(f"{stage.name}: unchanged, skipped")
         return False
     begin = time.perf_counter()
-    with run.screen.stage(stage.name) as (tick, at), Tally(run.folder, stage.name, tick) as tally:
-        stage.work(run, tally, at)
+    with run.screen.stage(stage.name) as (tick, progress), Tally(run.folder, stage.name, tick) as tally:
+        stage.work(run, tally, progress)
     seconds = time.perf_counter() - begin
     outputs = hash_inputs(run.folder / name for name in stage.outputs if (run.folder / name).exists())
     entry = Entry(
@@ -157,11 +157,11 @@ def perform(run: Run, stage: Stage, force: bool = False) -> bool:
         outputs={_shown(p, run.folder): digest for p, digest in outputs.items()},
     )
     run.manifest.add(stage.name, entry)
-    run.screen.say(f"{stage.name}: {told(entry)}")
+    run.screen.say(f"{stage.name}: {summary_line(entry)}")
     return True
 
 
-def told(entry: Entry) -> str:
+def summary_line(entry: Entry) -> str:
     """An entry in one line."""
     parts = [f"{plural(u)} {c.in_} in, {c.out} out, {c.rejected} rejected" for u, c in entry.counts.items()]
     parts += [f"{n} {plural(word)}" for word, n in entry.made.items()]

@@ -14,7 +14,7 @@ from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Lang, Passage, Reject
 from sinoner.run.layout import ANNOTATIONS, HUMAN, LEDGER, PASSAGES, SAMPLES
 from sinoner.run.preflight import missing, mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Options, Reads, Run, Stage, keys
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sinoner.llm.service import Service
 
 
-def _annotate(run: Run, tally: Tally, at: At) -> None:
+def _annotate(run: Run, tally: Tally, progress: Progress) -> None:
     recipe = run.recipe
     human: dict[str, Annotation] = {}
     if recipe.annotate.keep_human:
@@ -42,7 +42,7 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
     # Read although no passage may be left for it: a table that was named and is not there is a mistake.
     table = table_of(recipe.annotate) if recipe.annotate.by == "table" else None
     total = run.manifest.made("chunk", "passage")
-    at(total, "")
+    progress(total, "")
 
     def waiting() -> Iterator[Passage]:
         return (p for p in disk.read_records(run.folder / PASSAGES, Passage) if p.id not in human)
@@ -50,7 +50,7 @@ def _annotate(run: Run, tally: Tally, at: At) -> None:
     if next(waiting(), None) is None:  # all annotations came with the corpus
         annotated: Iterable[Annotation | Reject] = ()
     elif recipe.annotate.by == "llm":
-        annotated = _by_llm(run, waiting, total - len(human), tally, at)
+        annotated = _by_llm(run, waiting, total - len(human), tally, progress)
     elif recipe.annotate.by == "table":
         from sinoner.annotate.rule_table import annotate_by_table
 
@@ -85,7 +85,7 @@ def _keep(annotation: Annotation, file: disk.AtomicFile, tally: Tally) -> None:
 
 
 def _by_llm(
-    run: Run, passages: Callable[[], Iterator[Passage]], total: int, tally: Tally, at: At
+    run: Run, passages: Callable[[], Iterator[Passage]], total: int, tally: Tally, progress: Progress
 ) -> Iterator[Annotation | Reject]:
     from sinoner.annotate.answer_format import known_outputs
     from sinoner.annotate.by_llm import NOT_ASKED, asked_with, read_back
@@ -101,12 +101,14 @@ def _by_llm(
         same_questions(run, ledger, "annotate", asked_with(asking))
         if not run.options.reparse:
             again = "--retry-failed KIND asks for the failed ones again"
-            asking = _collect(Collecting(run, "annotate", total, at, again), passages, asking, found, ledger)
+            asking = _collect(
+                Collecting(run, "annotate", total, progress, again), passages, asking, found, ledger
+            )
         elif not ledger.usage("annotate")[0]:
             raise InputError(f"{run.folder / LEDGER}: has no answer yet; run it without --reparse")
         else:
             asking = known_outputs(asking, ledger)
-        at(total, "writing", 0)
+        progress(total, "writing", 0)
         several = len(asking.rounds) > 1
         (run.folder / SAMPLES).unlink(missing_ok=True)
         with disk.AtomicFile(run.folder / SAMPLES) if several else contextlib.nullcontext() as samples:

@@ -17,7 +17,7 @@ from sinoner.itset.negatives import NegativeSampler, dropped_types, is_misc
 from sinoner.itset.writers import ENDINGS, Frame, Piece, frame
 from sinoner.records import Annotation, Lang, Neighbours
 from sinoner.run.layout import DECONTAMINATED, IT_SET, NEIGHBOURS, PARTS, TRAIN, VALIDATION
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Reads, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
@@ -28,19 +28,19 @@ from sinoner.stages.shards import Order, Shards
 from sinoner.stages.split import LANGS, Parts, parts_of
 
 
-def _build(run: Run, tally: Tally, at: At) -> None:
+def _build(run: Run, tally: Tally, progress: Progress) -> None:
     recipe, settings = run.recipe, run.recipe.it_set
     parts = parts_of(run)
     neighbours = {n.id: n.neighbours for n in disk.read_records(run.folder / NEIGHBOURS, Neighbours)}
     shards = Shards(
         run.folder / DECONTAMINATED,
-        _negatives(run, parts, at),
+        _negatives(run, parts, progress),
         settings,
         recipe.seed,
         recipe.corpus.tokenizer,
     )
     counts: Counter[Counted] = Counter()
-    at(len(parts.train) + len(parts.validation), "")
+    progress(len(parts.train) + len(parts.validation), "")
     with Pools(run, parts, recipe.retrieve) as pool, ExitStack() as stack:
         files = {
             name: _Part(run.folder, name, waist, settings.formats, stack)
@@ -89,7 +89,7 @@ def _orders(run: Run, parts: Parts, neighbours: Mapping[str, Sequence[str]], poo
 # negative types --------------------------------------------------------------------------------------------------
 
 
-def _negatives(run: Run, parts: Parts, at: At) -> dict[Lang, HardNegatives]:
+def _negatives(run: Run, parts: Parts, progress: Progress) -> dict[Lang, HardNegatives]:
     recipe, settings = run.recipe, run.recipe.it_set
     made = {}
     for lang in LANGS:
@@ -99,7 +99,7 @@ def _negatives(run: Run, parts: Parts, at: At) -> dict[Lang, HardNegatives]:
         labels, similar = Labels(), {}
         if hard and sampler.types:
             labels = Labels(_annotations(run, parts.train, lang))
-            similar = _similar(run, lang, sorted(sampler.types), at)
+            similar = _similar(run, lang, sorted(sampler.types), progress)
         made[lang] = HardNegatives(sampler, hard, similar, labels, recipe.seed)
     return made
 
@@ -111,12 +111,12 @@ def _annotations(run: Run, ids: Mapping[str, int], lang: Lang) -> Iterator[Annot
     return (a for _, a in read if a.passage.lang == lang)
 
 
-def _similar(run: Run, lang: Lang, types: list[str], at: At) -> dict[str, tuple[str, ...]]:
+def _similar(run: Run, lang: Lang, types: list[str], progress: Progress) -> dict[str, tuple[str, ...]]:
     """For each type those with the most similar names, most similar first."""
     from sinoner.retrieve.nearest import nearest
     from sinoner.stages.run_embedder import vectors_of
 
-    with vectors_of(run, lang, at, f"types {lang}") as store:
+    with vectors_of(run, lang, progress, f"types {lang}") as store:
         vectors = store.encode(types).vectors
     found = nearest(vectors, vectors, run.recipe.it_set.hard_neighbours + 1)
     return {

@@ -11,7 +11,7 @@ from sinoner.errors import InputError
 from sinoner.records import Annotation, Document, Reject
 from sinoner.run.layout import HUMAN, PASSAGES
 from sinoner.run.preflight import mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Options, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
@@ -36,13 +36,13 @@ def _preflight(recipe: Recipe, options: Options) -> Iterator[str]:
     yield from mistakes(partial(counter, recipe.corpus.tokenizer))
 
 
-def _chunk(run: Run, tally: Tally, at: At) -> None:
+def _chunk(run: Run, tally: Tally, progress: Progress) -> None:
     from sinoner.corpus.chunker import chunk, counter
     from sinoner.corpus.read import read
 
     settings = run.recipe.corpus
     counter(settings.tokenizer)  # a wrong name is said before anything is read
-    at(settings.limit or 0, "")
+    progress(settings.limit or 0, "")
 
     def documents() -> Iterator[Document | Reject]:
         for item in read(settings):

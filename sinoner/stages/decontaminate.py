@@ -20,7 +20,7 @@ from sinoner.records import Annotation
 from sinoner.run.layout import CONTAMINATION, DECONTAMINATED, TRAIN, VERIFIED, gold_place, kept
 from sinoner.run.manifest import Manifest
 from sinoner.run.preflight import mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
@@ -83,13 +83,13 @@ def _with_lines(lines: Iterable[bytes], engine: Engine, search: _Search) -> Iter
     return zip(kept, engine.map(search, ahead), strict=True)
 
 
-def _decontaminate(run: Run, tally: Tally, at: At) -> None:
+def _decontaminate(run: Run, tally: Tally, progress: Progress) -> None:
     from sinoner.quality.contamination import Decontaminator
 
     recipe = run.recipe
     source = kept(recipe, run.folder)
     tests = test_sets(recipe)
-    at(run.manifest.passages("verify" if source.name == VERIFIED else "filter"), "")
+    progress(run.manifest.passages("verify" if source.name == VERIFIED else "filter"), "")
     if not tests:
         off = not recipe.filter.decontaminate
         why = "filter.decontaminate is off" if off else "no benchmark and no filter.test_sets"

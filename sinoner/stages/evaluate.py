@@ -17,7 +17,7 @@ from sinoner.records import Annotation, Lang, Prediction
 from sinoner.retrieve.select import Entry
 from sinoner.run.layout import ADAPTER, CONTAMINATION, DECONTAMINATED, PARTS, SHOWN, SUMMARY
 from sinoner.run.preflight import mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Options, Reads, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe, RetrieveSettings
@@ -49,7 +49,7 @@ def _gold_paths(run: Run) -> list[Path]:
     return paths + [p for b in run.recipe.evaluate.benchmarks if (p := Path(b)).exists()]
 
 
-def _evaluate(run: Run, tally: Tally, at: At) -> None:
+def _evaluate(run: Run, tally: Tally, progress: Progress) -> None:
     from sinoner.formats.benchmarks import load_gold
 
     settings = run.recipe.evaluate
@@ -69,8 +69,10 @@ def _evaluate(run: Run, tally: Tally, at: At) -> None:
     one = asking(run.recipe) in OBJECT_MODES
     per_setting = sum(len(s) * (1 if one else len(g.types)) for s, g in zip(samples, golds, strict=True))
     (run.folder / SHOWN).unlink(missing_ok=True)  # of other examples, or of none this time
-    examples = _examples(run, golds, samples, at) if any(settings.examples) else [{} for _ in samples]
-    at(per_setting * len(settings.models) * len(settings.examples), "", 0)  # no longer texts, but queries
+    examples = _examples(run, golds, samples, progress) if any(settings.examples) else [{} for _ in samples]
+    progress(
+        per_setting * len(settings.models) * len(settings.examples), "", 0
+    )  # no longer texts, but queries
     scores: list[Score] = []
     for model in settings.models:
         generator = _generator(run, model)
@@ -99,7 +101,7 @@ def _sample(annotations: Sequence[Annotation], limit: int | None, seed: int) -> 
 
 
 def _examples(
-    run: Run, golds: Sequence[Gold], samples: Sequence[Sequence[Annotation]], at: At
+    run: Run, golds: Sequence[Gold], samples: Sequence[Sequence[Annotation]], progress: Progress
 ) -> list[dict[str, list[Annotation]]]:
     """The retrieved examples of every gold passage, from the pools, in its language; what they are is kept.
 
@@ -123,7 +125,9 @@ def _examples(
             if sources.serves(annotation, run.recipe.it_set):
                 own[annotation.passage.lang].append(entry(annotation))
         for lang in filter(queries.get, LANGS):
-            served = serve(run, lang, queries[lang], [*own[lang], *map(entry, pools.of(lang))], settings, at)
+            served = serve(
+                run, lang, queries[lang], [*own[lang], *map(entry, pools.of(lang))], settings, progress
+            )
             for query, x in zip(asked[lang], served.neighbours, strict=True):
                 found[query] = [pools[i] for i in x.neighbours]
             for n, gold in enumerate(golds):

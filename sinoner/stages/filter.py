@@ -13,13 +13,13 @@ from sinoner.measurements import RuleHits
 from sinoner.records import Annotation, Reject
 from sinoner.run.layout import ANNOTATIONS, FILTERED, HITS, INVENTORY, SAMPLES, SHAPE
 from sinoner.run.preflight import mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run, Stage, keys
 from sinoner.run.tally import Tally
 from sinoner.stages import annotator_agreement, type_merges
 
 
-def _filter(run: Run, tally: Tally, at: At) -> None:
+def _filter(run: Run, tally: Tally, progress: Progress) -> None:
     """Votes, types and rules per passage, in any number of processes; then what needs the passages before."""
     from sinoner.quality.duplicates import Duplicates
     from sinoner.quality.rules import STAGE, clean, switched_on
@@ -27,7 +27,7 @@ def _filter(run: Run, tally: Tally, at: At) -> None:
     from sinoner.quality.types import Inventory
 
     settings = run.recipe.filter
-    at(run.manifest.passages("annotate"), "")
+    progress(run.manifest.passages("annotate"), "")
     names = type_merges.type_map(run.folder, run.recipe)
     on = switched_on(settings)
     near = settings.near_duplicate if "near_duplicate" in on else None

@@ -14,7 +14,7 @@ from sinoner.errors import InputError
 from sinoner.records import Conversation
 from sinoner.run.layout import ADAPTER, LOSSES, TRAIN, VALIDATION
 from sinoner.run.preflight import missing, mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Options, Run, Stage, settings_of
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _READS = ("train", "seed")
 
 
-def _finetune(run: Run, tally: Tally, at: At) -> None:
+def _finetune(run: Run, tally: Tally, progress: Progress) -> None:
     from sinoner.itset.subsets import subset
     from sinoner.train.loop import finetune
 
@@ -44,7 +44,7 @@ def _finetune(run: Run, tally: Tally, at: At) -> None:
 
     def on_step(step: int, total: int, loss: float) -> None:
         nonlocal done
-        at(total, f"loss {loss:.3f}")
+        progress(total, f"loss {loss:.3f}")
         tally.tick(step - done)
         done = step
 

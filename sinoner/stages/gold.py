@@ -13,11 +13,11 @@ from sinoner.measurements import GoldScores, Scheme, TypeScore
 from sinoner.run.layout import ANNOTATIONS, FILTERED, PASSAGES, VERIFIED, gold_place
 from sinoner.run.layout import GOLD as GOLD_FILE
 from sinoner.run.preflight import mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
-from sinoner.stages.gold_scores import LAYERS, STAGE, bounds, load, score_layers, table, told, write
+from sinoner.stages.gold_scores import LAYERS, STAGE, bounds, load, score_layers, summary_line, table, write
 
 # What filter.require can name: which scheme, and which of its figures.
 FIGURES: dict[str, tuple[Scheme, Literal["precision", "recall", "f1"]]] = {
@@ -31,10 +31,10 @@ FIGURES: dict[str, tuple[Scheme, Literal["precision", "recall", "f1"]]] = {
 _COSTLIEST = 3  # types that the message of the gate names
 
 
-def _compare(run: Run, tally: Tally, at: At) -> None:
+def _compare(run: Run, tally: Tally, progress: Progress) -> None:
     recipe = run.recipe
     gold = load(recipe.filter.gold or "")
-    at(len(gold.annotations), gold.name)
+    progress(len(gold.annotations), gold.name)
     found = score_layers(
         run.folder,
         gold,
@@ -49,7 +49,7 @@ def _compare(run: Run, tally: Tally, at: At) -> None:
     for reject in found.rejects:
         tally.reject(reject)
     write(run.folder, found.scores)
-    for line in (*map(told, found.scores), *found.notes):
+    for line in (*map(summary_line, found.scores), *found.notes):
         run.screen.say(f"{STAGE}: {line}")
 
 

@@ -208,7 +208,7 @@ def _score(
     return _Scored(scores, tuple(rejects), tuple(notes))
 
 
-def told(scores: GoldScores) -> str:
+def summary_line(scores: GoldScores) -> str:
     """The scores of a layer in one line."""
     figures = ", ".join(f"{s.scheme} {s.f1:.2f}{bounds(s.low, s.high)}" for s in scores.scores)
     rest = [

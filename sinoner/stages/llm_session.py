@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinoner.errors import InputError
 from sinoner.run.layout import LEDGER
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run
 from sinoner.run.tally import Tally
 from sinoner.settings import LlmSettings
@@ -33,14 +33,14 @@ class Collecting:
         run: whose ledger and screen.
         stage: its name.
         total: passages, for the bar.
-        at: the bar.
+        progress: the bar.
         failed_again: how a person has failed passages asked again, for the closing line.
     """
 
     run: Run
     stage: str
     total: int
-    at: At
+    progress: Progress
     failed_again: str
 
     def ask(self, llm: LlmSettings, found: list[Client], ledger: Ledger, ask: Callable[[Service], T]) -> T:
@@ -91,7 +91,7 @@ class Collecting:
         """Shows the meter, the part of the passages that is done as the bar."""
 
         def tell() -> None:
-            self.at(self.total, meter.line(), meter.ended)
+            self.progress(self.total, meter.line(), meter.ended)
 
         return tell
 

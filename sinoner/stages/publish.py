@@ -10,7 +10,7 @@ from sinoner import __version__, disk, models
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Annotator, Conversation
 from sinoner.run.layout import ADAPTER, DECONTAMINATED, TRAIN, VALIDATION
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.stages.evaluate import scores
@@ -19,7 +19,7 @@ DATASET = "publish/dataset"
 MODEL = "publish/model"
 
 
-def _publish(run: Run, tally: Tally, at: At) -> None:
+def _publish(run: Run, tally: Tally, progress: Progress) -> None:
     from sinoner.publish import card, hub
 
     facts = _facts(run)

@@ -13,7 +13,7 @@ from sinoner.records import Annotation, Lang, Neighbours
 from sinoner.retrieve.select import Entry
 from sinoner.run.layout import DECONTAMINATED, EXAMPLES, NEIGHBOURS, PARTS, WORDS
 from sinoner.run.preflight import missing, mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Reads, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe, RetrieveSettings
@@ -49,7 +49,12 @@ def entry(annotation: Annotation) -> Entry:
 
 
 def serve(
-    run: Run, lang: Lang, queries: Sequence[Entry], pool: Sequence[Entry], settings: RetrieveSettings, at: At
+    run: Run,
+    lang: Lang,
+    queries: Sequence[Entry],
+    pool: Sequence[Entry],
+    settings: RetrieveSettings,
+    progress: Progress,
 ) -> Served:
     """Find the examples of the passages of one language; what is unusual about it is said.
 
@@ -59,7 +64,7 @@ def serve(
         queries: passages that want examples.
         pool: passages that may serve.
         settings: how.
-        at: shows how many texts are embedded.
+        progress: shows how many texts are embedded.
 
     Raises:
         InputError: an embedder cannot be used.
@@ -76,7 +81,7 @@ def serve(
             if len(entries)
             else f"retrieve: {lang}: no passage may be an example (retrieve.pools), so none is shown"
         )
-    with _Tools(run, lang, settings, at) as tools:
+    with _Tools(run, lang, settings, progress) as tools:
         retrieved = retrieve(queries, entries, settings, run.recipe.seed, tools.tools)
 
     def use_of(benchmark: str, places: Sequence[int]) -> ExampleUse:
@@ -109,10 +114,10 @@ def serve(
 class _Tools:
     """Embedder and words of a language, each loaded when it is first used."""
 
-    def __init__(self, run: Run, lang: Lang, settings: RetrieveSettings, at: At) -> None:
+    def __init__(self, run: Run, lang: Lang, settings: RetrieveSettings, progress: Progress) -> None:
         from sinoner.retrieve.strategy import Tools
 
-        self._run, self._lang, self._settings, self._at = run, lang, settings, at
+        self._run, self._lang, self._settings, self._progress = run, lang, settings, progress
         self._stack = ExitStack()
         self._store: VectorStore | None = None
         self._cut_into_words: Tokens | None = None
@@ -129,7 +134,9 @@ class _Tools:
         if self._store is None:
             from sinoner.stages.run_embedder import vectors_of
 
-            self._store = self._stack.enter_context(vectors_of(self._run, self._lang, self._at, self._lang))
+            self._store = self._stack.enter_context(
+                vectors_of(self._run, self._lang, self._progress, self._lang)
+            )
         made = self._store.encode(texts)
         self.cut += int(made.cut.sum())
         return made.vectors
@@ -147,11 +154,11 @@ class _Tools:
         if self._cut_into_words is None:
             place = self._run.folder / WORDS.format(lang=self._lang)
             self._cut_into_words = Tokens(place, self._lang, self._run.engine)
-        self._at(len(texts), f"words {self._lang}", 0)
+        self._progress(len(texts), f"words {self._lang}", 0)
         return [kept(tokens, stops) for tokens in self._cut_into_words.of(texts)]
 
 
-def _retrieve(run: Run, tally: Tally, at: At) -> None:
+def _retrieve(run: Run, tally: Tally, progress: Progress) -> None:
     settings = run.recipe.retrieve
     parts = parts_of(run)
     queries: dict[Lang, list[Entry]] = {lang: [] for lang in LANGS}
@@ -182,10 +189,10 @@ def _retrieve(run: Run, tally: Tally, at: At) -> None:
     told: list[ExampleUse] = []
     for lang in LANGS:
         if queries[lang]:
-            served = serve(run, lang, queries[lang], pool[lang], settings, at)
+            served = serve(run, lang, queries[lang], pool[lang], settings, progress)
             found.update((n.id, n) for n in served.neighbours)
             told.append(served.use)
-    at(len(order), "", 0)
+    progress(len(order), "", 0)
     with disk.AtomicFile(run.folder / NEIGHBOURS) as file:
         for identifier in order:
             file.record(found[identifier])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sinoner.records import Lang
 from sinoner.run.layout import LEDGER, VECTORS
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run
 from sinoner.stages.llm_session import Collecting, key_files_elsewhere, readable
 
@@ -24,7 +24,7 @@ _API_BLOCK = 16_384
 
 @contextmanager
 def embedder_of(
-    run: Run, lang: Lang, at: At = lambda total, note, done=None: None, stage: str = "retrieve"
+    run: Run, lang: Lang, progress: Progress = lambda total, note, done=None: None, stage: str = "retrieve"
 ) -> Iterator[Embedder]:
     """The embedder that the settings name, for a language; an API's ledger is open as long as it is used.
 
@@ -33,7 +33,7 @@ def embedder_of(
     Args:
         run: settings, folder and screen.
         lang: of the texts.
-        at: shows the texts that an API is asked about: how many, speeds and cost, how many are done.
+        progress: shows the texts that an API is asked about: how many, speeds and cost, how many are done.
         stage: the stage that embeds, for the screen.
 
     Raises:
@@ -60,19 +60,19 @@ def embedder_of(
             if not found:
                 found.extend(clients(llm))
             again = "the same command asks for them again"
-            Collecting(run, stage, total, at, again).ask(llm, found, ledger, work)
+            Collecting(run, stage, total, progress, again).ask(llm, found, ledger, work)
 
         yield ApiEmbedder(settings, llm, lang, ledger, ask)
 
 
 @contextmanager
-def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]:
+def vectors_of(run: Run, lang: Lang, progress: Progress, what: str) -> Iterator[VectorStore]:
     """The vectors of a run for a language.
 
     Args:
         run: its folder and settings.
         lang: language of the texts.
-        at: shows how many texts are embedded.
+        progress: shows how many texts are embedded.
         what: what the texts are, for the screen.
 
     Raises:
@@ -82,11 +82,11 @@ def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]
 
     settings = run.recipe.retrieve
     api = settings.embedder == "openai"
-    with embedder_of(run, lang, at) as embedder:
+    with embedder_of(run, lang, progress) as embedder:
 
-        def progress(total: int, done: int) -> None:
+        def embedded(total: int, done: int) -> None:
             if not api:  # which reports more itself
-                at(total, f"embedding {what} ({embedder.name})", done)
+                progress(total, f"embedding {what} ({embedder.name})", done)
 
         def converted(n: int) -> None:
             run.screen.say(
@@ -94,4 +94,4 @@ def vectors_of(run: Run, lang: Lang, at: At, what: str) -> Iterator[VectorStore]
             )
 
         folder, block = run.folder / VECTORS, _API_BLOCK if api else BLOCK
-        yield VectorStore(folder, embedder, settings.vectors, progress, block, converted)
+        yield VectorStore(folder, embedder, settings.vectors, embedded, block, converted)

@@ -14,7 +14,7 @@ from sinoner import disk
 from sinoner.errors import InputError
 from sinoner.records import Annotation, Lang, Record
 from sinoner.run.layout import DECONTAMINATED, PARTS, TRAINED_TYPES
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Run, Stage
 from sinoner.run.tally import Tally
 
@@ -93,7 +93,7 @@ def parts_of(run: Run) -> Parts:
     return Parts(found["train"], found["validation"], frequency)
 
 
-def _split(run: Run, tally: Tally, at: At) -> None:
+def _split(run: Run, tally: Tally, progress: Progress) -> None:
     """Documents are set aside before anything is retrieved, so that no validation passage is ever an example.
 
     Raises:
@@ -119,7 +119,7 @@ def _split(run: Run, tally: Tally, at: At) -> None:
         tally.take("passage")
     if not places:
         raise InputError(f"{path}: no annotated passage is left; see {run.folder / 'rejects'}")
-    at(len(places), "")
+    progress(len(places), "")
     held_out = validation_documents(known, recipe.it_set.validation, recipe.seed)
     pool = {lang: [i for i in ids if documents[i] not in held_out] for lang, ids in by_lang.items()}
     made = mixed(pool, recipe.it_set.mix, recipe.it_set.size, recipe.seed)

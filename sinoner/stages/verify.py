@@ -13,7 +13,7 @@ from sinoner.prompts import prompt_path
 from sinoner.records import Annotation, Lang
 from sinoner.run.layout import FILTERED, LEDGER, VERIFIED
 from sinoner.run.preflight import mistakes
-from sinoner.run.screen import At
+from sinoner.run.screen import Progress
 from sinoner.run.stage import Options, Run, Stage
 from sinoner.run.tally import Tally
 from sinoner.settings import Recipe
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from sinoner.llm.service import Service
 
 
-def _verify(run: Run, tally: Tally, at: At) -> None:
+def _verify(run: Run, tally: Tally, progress: Progress) -> None:
     total = run.manifest.passages("filter")
-    at(total, "")
+    progress(total, "")
     with disk.AtomicFile(run.folder / VERIFIED) as file:
-        for judged in _judged(run, total, tally, at):
+        for judged in _judged(run, total, tally, progress):
             _count(judged, tally)
             file.record(judged.annotation)
 
@@ -68,7 +68,7 @@ def _annotations(run: Run) -> Iterator[Annotation]:
     return disk.read_records(run.folder / FILTERED, Annotation)
 
 
-def _judged(run: Run, total: int, tally: Tally, at: At) -> Iterator[Judged]:
+def _judged(run: Run, total: int, tally: Tally, progress: Progress) -> Iterator[Judged]:
     """Ask what the ledger does not have, then apply what it says."""
     from sinoner.annotate.answer_format import known_outputs
     from sinoner.annotate.judge import Judged, judged_with, read_verdicts
@@ -89,12 +89,12 @@ def _judged(run: Run, total: int, tally: Tally, at: At) -> Iterator[Judged]:
             if recipe.annotate.mode == "batch":
                 run.screen.say("verify: asks online; annotate.mode=batch is for annotating")
             again = "their entities stay; the next run asks again (about refused or unreadable answers: with --force)"
-            asking = Collecting(run, "verify", total, at, again).ask(
+            asking = Collecting(run, "verify", total, progress, again).ask(
                 asking.llm, found, ledger, lambda service: _collect(run, asking, service)
             )
         else:
             asking = known_outputs(asking, ledger)
-        at(total, "writing", 0)
+        progress(total, "writing", 0)
         yield from read_verdicts(_annotations(run), asking, ledger, _better(run))
         tell_usage(ledger, tally)
 

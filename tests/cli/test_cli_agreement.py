@@ -114,7 +114,9 @@ def test_wrong_input_is_one_line(runs: tuple[Path, Path], tmp_path: Path) -> Non
     assert "no passage was annotated by all of them (4 by some)" in refused(sinoner("agreement", hand, other))
     assert "no such run folder or file" in refused(sinoner("agreement", hand, tmp_path / "no"))
     assert "no such run folder or file" in refused(sinoner("agreement", tmp_path / "no"))
-    assert "--layer raw: is annotations or filtered" in refused(sinoner("agreement", *runs, "--layer", "raw"))
+    assert "--layer raw: must be annotations or filtered" in refused(
+        sinoner("agreement", *runs, "--layer", "raw")
+    )
     assert "run sinoner filter" in refused(sinoner("agreement", *runs, "--layer", "filtered"))
     assert "give --out FOLDER" in refused(sinoner("agreement", other, tmp_path / "my.jsonl"))
     assert not list((hand / "quality").iterdir())

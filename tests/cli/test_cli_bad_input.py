@@ -158,7 +158,7 @@ def test_verbs_on_the_wrong_thing(tmp_path: Path) -> None:
     mistake(
         sinoner("report", tmp_path), "no such recipe or run folder" if not tmp_path.exists() else "run folder"
     )
-    mistake(sinoner("annotate", tmp_path / "run", "--out", tmp_path / "other"), "leave --out away")
+    mistake(sinoner("annotate", tmp_path / "run", "--out", tmp_path / "other"), "omit --out")
     mistake(sinoner("predict", tmp_path / "run", "张伟"), "--types")
     mistake(sinoner("benchmarks", "fetch", "bosom"), "boson")
 

@@ -113,7 +113,7 @@ def test_the_pace_per_minute_can_decide_the_time(corpus: Path) -> None:
         corpus, *words, f"llm.endpoints=[{{base_url: '{NOBODY}', rpm: 1}}, 'http://127.0.0.1:8/v1']"
     )
     assert (some["seconds"], some["limit"]) == (1, "concurrency")  # the other endpoint has no limit
-    assert "llm.rpm decides" in sinoner(corpus, *words, "llm.rpm=20").stdout
+    assert "limited by llm.rpm" in sinoner(corpus, *words, "llm.rpm=20").stdout
 
 
 def test_the_requests_of_the_judge_are_counted(corpus: Path) -> None:
@@ -166,7 +166,7 @@ def test_several_models_have_the_cost_of_their_own_requests(corpus: Path, tmp_pa
         "CNY": pytest.approx(11 * asked, rel=0.01),
         "USD": pytest.approx(100 * judge, rel=0.01),
     }
-    assert "→ together ¥0.0" in sinoner(corpus, *words).stdout
+    assert "→ total ¥0.0" in sinoner(corpus, *words).stdout
 
 
 def test_nothing_is_sent(corpus: Path) -> None:
@@ -281,7 +281,7 @@ def test_an_earlier_run_tells_answers_and_latency_and_what_is_left(job: Job) -> 
     assert found["measured"]
     assert found["answer_tokens"] == 21
     assert 0.05 <= found["latency"] < 10
-    assert "3 answered already" in sinoner(job.run).stdout
+    assert "3 already answered" in sinoner(job.run).stdout
     assert again(job, "--latency", "9", "--answer-tokens", "8") | {"latency": 9, "answer_tokens": 8} == again(
         job, "--latency", "9", "--answer-tokens", "8"
     )

@@ -135,12 +135,12 @@ def test_hand_made_labels_of_the_corpus_are_told(gold: Path, tmp_path: Path) -> 
 def test_wrong_combinations_are_one_line(annotated: Path, gold: Path, tmp_path: Path) -> None:
     both = ("evaluate", "--annotations", annotated, "--gold", gold)
     assert "needs --gold FILE" in refused(sinoner("evaluate", "--annotations", annotated))
-    assert "--gold goes with --annotations" in refused(sinoner("evaluate", annotated, "--gold", gold))
-    assert "--raw-types goes with --annotations" in refused(sinoner("evaluate", annotated, "--raw-types"))
+    assert "--gold requires --annotations" in refused(sinoner("evaluate", annotated, "--gold", gold))
+    assert "--raw-types requires --annotations" in refused(sinoner("evaluate", annotated, "--raw-types"))
     assert "give RECIPE|RUN" in refused(sinoner("evaluate"))
-    assert "give one of the two" in refused(sinoner("evaluate", annotated, *both[1:]))
+    assert "give only one of the two" in refused(sinoner("evaluate", annotated, *both[1:]))
     for flag in (("--benchmark", gold), ("--base", "m"), ("--limit", 2), ("--force",)):
-        assert f"{flag[0]} belongs to scoring models" in refused(sinoner(*both, *flag))
+        assert f"{flag[0]} applies to scoring models" in refused(sinoner(*both, *flag))
     assert "no such run folder or file" in refused(
         sinoner("evaluate", "--annotations", tmp_path / "no", "--gold", gold)
     )

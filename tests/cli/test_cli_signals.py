@@ -47,7 +47,7 @@ def test_the_command_line_ends_at_a_signal_and_puts_the_handlers_back(
     with pytest.raises(typer.Exit) as ended, plain_errors():
         signal.raise_signal(number)
     assert ended.value.exit_code == 75
-    assert capsys.readouterr().err == "sinoner: stopped; the same command goes on from there\n"
+    assert capsys.readouterr().err == "sinoner: stopped; run the same command again to continue\n"
     assert [signal.getsignal(s) for s in SIGNALS] == [mine, mine]
 
 

@@ -217,5 +217,5 @@ def test_settings_of_an_earlier_command_do_not_work_unseen(corpus: Path, tmp_pat
     assert "settings kept" not in sinoner("annotate", corpus, "--out", run, "--by", "jieba").stderr
     assert "settings kept" not in sinoner("filter", run, "filter.max_chars=7").stderr
     again = " ".join(sinoner("filter", run, "filter.max_words=9").stderr.split())
-    assert f"settings kept in {run}/recipe.yaml: filter.max_chars=7" in again
+    assert f"settings from {run}/recipe.yaml: filter.max_chars=7" in again
     assert "filter.max_words=9" not in again

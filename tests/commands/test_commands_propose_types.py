@@ -190,7 +190,7 @@ def test_each_language_gets_its_own_names(run: Path) -> None:
     assert (en.lang, en.before, en.after, en.by_table) == ("en", 3, 1, 3)
     assert zh.singletons == 2  # 文献, 其他
     assert "- 人物  # table, 2 mentions: 张伟, 王强\n" in (run / TYPES).read_text(encoding="utf-8")
-    assert "8 → 5" in propose_types.told(report, run)
+    assert "8 → 5" in propose_types.as_text(report, run)
 
 
 def test_proposing_again_changes_nothing(run: Path) -> None:

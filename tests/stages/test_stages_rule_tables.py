@@ -78,7 +78,7 @@ def test_mistakes_are_told_in_one_line_before_anything_is_written(corpus: Path, 
 def test_another_annotator_and_a_table_do_not_go_together(corpus: Path, tmp_path: Path) -> None:
     said = sinoner("annotate", corpus, "--out", tmp_path / "run", "--by", "jieba", "--table", "zh")
     assert said.exit_code == 2
-    assert "--table goes with --by table" in said.stderr
+    assert "--table requires --by table" in said.stderr
 
 
 @pytest.mark.parametrize(
