@@ -116,8 +116,8 @@ _KEY_FIELDS = frozenset(
 )
 _KEY_LIKE = re.compile(r"\b(?:sk-|hf_|gsk_|AIza|Bearer )[A-Za-z0-9_\-.]{16,}")
 _KEY_ADVICE = (
-    "a key does not belong into a recipe, which is kept and shared with the run; export it as OPENAI_API_KEY (or name"
-    " another variable with llm.api_key_env), or put it into a file outside the run folder and name that with"
+    "a recipe must not contain a key, because it is stored and shared with the run; export it as OPENAI_API_KEY (or name"
+    " another variable with llm.api_key_env), or store it in a file outside the run folder and name the file with"
     " llm.api_key_file"
 )
 

@@ -1,4 +1,4 @@
-"""The records that flow between the stages, one class per word of the house, and the base of facts about a whole run.
+"""The records that flow between the stages, and the base of facts about a whole run.
 
 Records are many: frozen msgspec structs, that a file of them is read and written quickly. Facts are few, and people see
 their mistakes: frozen pydantic models. Both refuse unknown fields and wrong values; the type of a field is looked at

@@ -257,7 +257,7 @@ def test_a_key_is_found_among_other_mistakes() -> None:
         recipes.build(tree, ["nonsense"])
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert "llm.api_key: a key does not belong into a recipe" in lines[1]
+    assert "llm.api_key: a recipe must not contain a key" in lines[1]
     assert "llm.endpoints.0.token: a key" in lines[2]
 
 

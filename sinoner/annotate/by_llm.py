@@ -134,7 +134,7 @@ def too_many_failures(failed: int, of: int, most: float, kinds: Counter[str]) ->
     why = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(3))
     return StoppedError(
         f"{failed} of the last {of} passages failed ({why}), more than --max-failure-rate {most:g} allows; everything"
-        " answered is kept, the same command goes on, with --retry-failed KIND for the failed"
+        " answered is kept; run the same command again to continue, with --retry-failed KIND to retry the failed"
     )
 
 

@@ -44,7 +44,7 @@ def execute(
 
     Raises:
         BelowRequirementError: the annotations are worse than ``filter.require`` asks for; the report is written.
-        StoppedError: Ctrl-C; the same command goes on.
+        StoppedError: Ctrl-C; the same command continues.
     """
 
     def finish(run: Run) -> Path:

@@ -136,7 +136,7 @@ class BatchApi:
             kind = classify(error.status_code, text)
             told = f"{self._client.endpoint}: batch mode: {kind}: {message_of(text)}"
             if kind in RETRY:
-                raise StoppedError(f"{told}; run the same command again, it goes on from there") from None
+                raise StoppedError(f"{told}; run the same command again to continue") from None
             advice = (
                 "it may have no batch mode: leave --mode batch away"
                 if kind == "model_not_found"
@@ -146,7 +146,7 @@ class BatchApi:
         except openai.APIConnectionError as error:
             reason = self._client.hide(str(error.__cause__ or error))
             raise StoppedError(
-                f"{self._client.endpoint}: batch mode: {reason}; run the same command again, it goes on from there"
+                f"{self._client.endpoint}: batch mode: {reason}; run the same command again to continue"
             ) from None
 
 

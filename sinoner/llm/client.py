@@ -1,7 +1,7 @@
 """One OpenAI-compatible endpoint over HTTP: a request out, an answer or a kind of failure back.
 
 aiohttp and not the openai client: building and checking typed objects for every answer costs that client about five
-times the processor time, and the raw body is what is kept anyway (``benchmarks/annotate.py`` compares them).
+times the CPU time, and the raw body is what is stored anyway (``benchmarks/annotate.py`` compares them).
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def clients(llm: LlmSettings, environ: Mapping[str, str] = os.environ) -> list[C
     if twice := next(
         (c.endpoint for i, c in enumerate(found) if c.endpoint in [x.endpoint for x in found[:i]]), None
     ):
-        raise EndpointError(f"llm.endpoints: {twice} stands there twice")
+        raise EndpointError(f"llm.endpoints: {twice} is listed twice")
     return found
 
 

@@ -155,7 +155,7 @@ def account(
     costs = Costs(table, currency, strict=limit is not None)
     if (limit is not None or annotate.max_tokens) and not _limited(llm):
         raise InputError(
-            "a budget needs a limit on the answers: llm.extra takes max_tokens away and names no max_completion_tokens"
+            "a budget needs a limit on answer length: llm.extra removes max_tokens and does not set max_completion_tokens"
         )
     for client in clients:
         for model in (llm.model or "", *llm.more_models):

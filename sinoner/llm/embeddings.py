@@ -63,7 +63,8 @@ def read_embeddings(raw: str, texts: int) -> Embeddings:
         texts: how many were sent.
 
     Raises:
-        CallError: it is none, or an error in spite of its status, or not one usable vector per text (kind ``transient``).
+        CallError: the body is not an embeddings response, reports an error in spite of its status, or does not contain one
+            usable vector per text (kind ``transient``).
     """
     import numpy as np
 

@@ -132,6 +132,6 @@ def unusable(lane: Lane, error: CallError, model: str | None, words: Words) -> E
 def given_up(endpoint: str, error: CallError, seconds: float) -> StoppedError:
     """What is reported when nothing has succeeded for so long."""
     return StoppedError(
-        f"{endpoint}: no answer for {seconds:g} s (last: {error}); everything answered is kept, the same command goes on"
-        " from there"
+        f"{endpoint}: no answer for {seconds:g} s (last: {error}); all answers are kept;"
+        " run the same command again to continue"
     )

@@ -93,7 +93,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _until(date: str, now: float) -> float | None:
-    """Seconds until an HTTP date; None when it is none, or over."""
+    """Seconds until an HTTP date; None when it is not a date, or has passed."""
     try:
         when = parsedate_to_datetime(date[:64])
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now

@@ -31,7 +31,7 @@ class Request(NamedTuple):
         pin: the one endpoint that may answer it; None for any.
         max_tokens: tokens the answer may have.
         path: where it is sent, below the endpoint's address.
-        read: how its answer is read; raises ``CallError`` when it is none. None for a chat completion.
+        read: how its answer is read; raises ``CallError`` for any other response. None for a chat completion.
     """
 
     key: str
@@ -48,7 +48,7 @@ class Request(NamedTuple):
         """Read an answer to it.
 
         Raises:
-            CallError: it is none.
+            CallError: the response is not a chat completion.
         """
         return (self.read or read_reply)(raw)
 

@@ -54,7 +54,7 @@ def cut_words(entities: Sequence[Entity], text: str, lang: Lang) -> list[Entity]
         lang: ``zh`` asks jieba for the words; in ``en`` a word ends before what is no letter or digit.
     """
     inside = ends_inside_word if lang == "zh" else _inside_english
-    # Every distinct surface once: one that stands there twice stands inside another.
+    # Every distinct surface once: one that is listed twice stands inside another.
     joined = "\0".join({e.surface: None for e in entities})
     return [
         e

@@ -292,7 +292,7 @@ class ApiEmbedder:
         raise InputError(
             f"{self._endpoint}: {self._model} gave vectors of {told} numbers (request {odd[:12]} is one that differs): not"
             f" all are of the same model; check {self._setting} and {self._address}, then run the same command again,"
-            " which asks for all of them anew"
+            " which requests all of them again"
         )
 
     def _forget(self, keys: Iterable[str]) -> None:

@@ -46,7 +46,7 @@ def execute(
     Raises:
         InputError: a mistake of the person; those that can be seen before anything is made are reported together.
         BelowRequirementError: a gate is closed.
-        StoppedError: Ctrl-C; the same command goes on.
+        StoppedError: Ctrl-C; the same command continues.
     """
     options = options or Options()
     if len(stages) == 1 and stages[0].required and not stages[0].wanted(recipe):
@@ -97,7 +97,7 @@ def _resumable(recipe: Recipe) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise StoppedError(
-            f"stopped; what is done is kept in {recipe.folder}. The same command goes on from there"
+            f"stopped; what is done is kept in {recipe.folder}. Run the same command again to continue"
         ) from None
 
 

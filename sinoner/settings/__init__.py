@@ -78,7 +78,7 @@ class CorpusSettings(Section):
     tokenizer: TokenizerPath = Field(
         "o200k_base", description="tokenizer that counts: o200k_base, cl100k_base, or a tokenizer.json path"
     )
-    max_tokens: int = Field(256, ge=8, description="tokens a passage may have")
+    max_tokens: int = Field(256, ge=8, description="maximum number of tokens in a passage")
     max_line_mb: int = Field(64, ge=1, description="longer input lines are rejected")
 
 
@@ -97,44 +97,44 @@ class AnnotateSettings(Section):
         "online", description="online, or batch (OpenAI Files and Batches: cheaper, within a day)"
     )
     prompt: Annotated[PromptPath, Mark.BY_CONTENT] = Field(
-        "extract", description="construction prompt: a name under prompts/ or a YAML path"
+        "extract", description="construction prompt: name of a prompt in prompts/, or a YAML file"
     )
     types: Annotated[dict[str, str], BeforeValidator(named)] = Field(
-        {}, description="closed list of types, as a list or as type: definition; none = open"
+        {}, description="closed list of types, as a list or as type: definition; default: open"
     )
-    domain: str | None = Field(None, description="what the texts are about, as a hint to the model")
+    domain: str | None = Field(None, description="subject of the texts, as a hint to the model")
     demonstrations: Annotated[PathInRecipe | None, Mark.BY_CONTENT] = Field(
-        None, description="small gold JSONL file; its nearest passages become examples"
+        None, description="small gold JSONL file; its passages nearest to each text become few-shot examples"
     )
     shots: int = Field(3, ge=1, description="demonstrations per passage")
     samples: int = Field(
         1, ge=1, description="answers per passage and model, for agreement (needs llm.temperature > 0)"
     )
-    reasks: int = Field(2, ge=0, le=2, description="times an unreadable answer is asked for again")
+    reasks: int = Field(2, ge=0, le=2, description="how often an unreadable answer is requested again")
     keep_truncated: bool = Field(
-        False, description="keep what could be read of an answer that was cut off twice (marked in by)"
+        False, description="keep the readable part of an answer that was truncated twice (marked in by)"
     )
     grounding: Literal["folded", "case"] = Field(
         "folded",
         description="what a mention may differ in: width, case, white space, quotes, dashes, traditional characters;"
         " or (case) case only, as the paper",
     )
-    keep_human: bool = Field(True, description="keep the annotations that the corpus brings along")
+    keep_human: bool = Field(True, description="keep annotations that come with the corpus")
     max_cost: Annotated[str | None, Mark.ONLY_HOW] = Field(
-        None, coerce_numbers_to_str=True, description="money the run may cost, for example 20CNY or 5USD"
+        None, coerce_numbers_to_str=True, description="maximum cost of the run, for example 20CNY or 5USD"
     )
     max_tokens: Annotated[int | None, Mark.ONLY_HOW] = Field(
-        None, ge=1, description="tokens the run may use, questions and answers together"
+        None, ge=1, description="maximum number of tokens, prompts and answers together"
     )
     max_failure_rate: Annotated[float, Mark.ONLY_HOW] = Field(
-        0.2, ge=0, le=1, description="share of failures among the last 200 passages that stops the run"
+        0.2, ge=0, le=1, description="stop the run above this share of failures among the last 200 passages"
     )
     batch_requests: Annotated[int, Mark.ONLY_HOW] = Field(
         50_000, ge=1, description="batch: requests per batch"
     )
     batch_mb: Annotated[int, Mark.ONLY_HOW] = Field(190, ge=1, description="batch: megabytes per batch")
     batch_poll: Annotated[float, Mark.ONLY_HOW] = Field(
-        30.0, gt=0, description="batch: seconds between two looks"
+        30.0, gt=0, description="batch: seconds between status requests"
     )
 
 
@@ -148,18 +148,20 @@ class TrainSettings(Section):
     alpha: int = Field(16, ge=1, description="LoRA alpha")
     dropout: float = Field(0.0, ge=0, lt=1, description="LoRA dropout")
     lr: float = Field(5e-5, gt=0, description="peak learning rate")
-    epochs: float = Field(3.0, gt=0, description="passes over the training set")
+    epochs: float = Field(3.0, gt=0, description="number of epochs")
     batch_size: int = Field(8, ge=1, description="conversations per step")
     micro_batch_size: int = Field(
         2, ge=1, description="conversations per forward pass (gradient accumulation)"
     )
-    warmup: float = Field(0.03, ge=0, lt=1, description="share of steps that warm up")
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of steps used for warm-up")
     cutoff: int = Field(
-        2048, ge=32, description="tokens a conversation may have; whole queries are dropped to fit"
+        2048,
+        ge=32,
+        description="maximum number of tokens in a conversation; whole queries are dropped to fit",
     )
     max_conversations: int | None = Field(None, ge=1, description="train on at most this many conversations")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="weights while training"
+        "auto", description="data type of the weights during training"
     )
     device: Annotated[str, Mark.ONLY_HOW] = Field("auto", description="auto, cpu, cuda, cuda:0 …")
 
@@ -199,7 +201,7 @@ class PublishSettings(Section):
     dataset_repo: str | None = Field(None, description="dataset repository, OWNER/NAME")
     model_repo: str | None = Field(None, description="model repository, OWNER/NAME")
     private: Annotated[bool, Mark.ONLY_HOW] = Field(True, description="create the repositories as private")
-    licence: str = Field("other", description="licence identifier of the data set for the card")
+    licence: str = Field("other", description="licence identifier of the dataset, for its card")
 
 
 class Recipe(Section):
@@ -209,7 +211,7 @@ class Recipe(Section):
     out: Annotated[str | None, Mark.ONLY_HOW] = Field(None, description="run folder; default runs/<name>")
     seed: int = Field(42, ge=0, description="seed of every random choice")
     workers: Annotated[int, Mark.ONLY_HOW] = Field(
-        1, ge=1, description="processes that work on shards of records; the results are the same to the byte"
+        1, ge=1, description="number of worker processes; the results are identical for any number"
     )
     corpus: CorpusSettings = CorpusSettings()
     llm: LlmSettings = LlmSettings()

@@ -54,7 +54,7 @@ class FilterSettings(Section):
     max_chars: int = Field(20, ge=1, description="longest Chinese mention, in characters")
     max_words: int = Field(20, ge=1, description="longest English mention, in words")
     min_chars: int = Field(5, ge=1, description="shortest passage, in characters without white space")
-    stop_types: tuple[str, ...] = Field(STOP_TYPES, description="types that say nothing")
+    stop_types: tuple[str, ...] = Field(STOP_TYPES, description="uninformative types")
     overlap: Literal["keep", "outermost", "innermost"] | None = Field(
         None,
         description="nested and crossing mentions: keep, outermost, innermost; none = as the preset says",
@@ -76,9 +76,9 @@ class FilterSettings(Section):
     min_votes: int | None = Field(
         None,
         ge=1,
-        description="keep what this many samples of a passage agree on (annotate.samples, llm.more_models)",
+        description="keep entities that at least this many samples of a passage agree on (annotate.samples, llm.more_models)",
     )
-    verify: bool = Field(False, description="let an LLM judge every kept entity (yes, no, better type)")
+    verify: bool = Field(False, description="have an LLM judge every kept entity (yes, no, better type)")
     verify_model: str | None = Field(None, description="model that judges; none = llm.model")
     gold: Annotated[PathInRecipe | None, Mark.BY_CONTENT] = Field(
         None,

@@ -53,7 +53,9 @@ class ItSetSettings(Section):
         {},
         description="weights of the languages in training, for example {zh: 2, en: 1}; none = as they come",
     )
-    negatives: float = Field(0.5, ge=0, le=1, description="chance per positive type to add one negative type")
+    negatives: float = Field(
+        0.5, ge=0, le=1, description="probability of adding a negative type per positive type"
+    )
     hard: float = Field(
         0.0,
         ge=0,
@@ -61,14 +63,14 @@ class ItSetSettings(Section):
         description="share of negatives that are hard: types like the passage's own, or of its examples",
     )
     hard_neighbours: int = Field(
-        10, ge=1, description="types most like a type that may be its hard negatives"
+        10, ge=1, description="number of most similar types that may be hard negatives of a type"
     )
-    max_negatives: int | None = Field(None, ge=0, description="negative types that a passage may have")
+    max_negatives: int | None = Field(None, ge=0, description="maximum number of negative types per passage")
     plain: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of conversations left without examples, so that the model answers without, too",
+        description="share of conversations without examples, so that the model also answers without them",
     )
     keep_empty: bool = Field(
         False, description="keep passages without entities as conversations of negative types only"

@@ -13,7 +13,7 @@ from sinoner.settings.section import Mark, Section, listed, named
 
 
 def _addressed(value: Any) -> Any:
-    """Accept bare addresses where endpoints are wanted."""
+    """Accept bare addresses for endpoints."""
     several = listed(value)
     if not isinstance(several, Sequence):
         return several
@@ -35,7 +35,7 @@ Url = Annotated[str | None, AfterValidator(_literal_login)]
 
 
 def _no_key(name: str) -> str:
-    """Refuse a key where the name of its environment variable is wanted."""
+    """Reject a key in place of the name of its environment variable."""
     if not re.fullmatch(r"[A-Z_][A-Z0-9_]*|[A-Za-z_]+|(?!.{20})[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(
             "is the name of an environment variable, never the key itself; export it and name it here"
@@ -83,7 +83,7 @@ class LlmSettings(Section):
 
     model: str | None = Field(None, description="model name at the endpoint")
     more_models: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        (), description="further models that label every passage as well, for agreement"
+        (), description="additional models that label every passage, for agreement"
     )
     base_url: Url = Field(None, description="endpoint, for example http://localhost:8000/v1")
     endpoints: Annotated[tuple[EndpointSettings, ...], BeforeValidator(_addressed)] = Field(
@@ -97,10 +97,10 @@ class LlmSettings(Section):
         "OPENAI_API_KEY", description="environment variable that holds the key"
     )
     api_key_file: Annotated[PathInRecipe | None, Mark.ONLY_HOW] = Field(
-        None, description="file that holds the key instead, outside the run folder"
+        None, description="file that contains the key, outside the run folder"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="sampling temperature")
-    max_tokens: int = Field(1024, ge=1, description="tokens an answer may have")
+    max_tokens: int = Field(1024, ge=1, description="maximum number of tokens in an answer")
     output: Literal["auto", "json_schema", "json_object", "text"] = Field(
         "auto",
         description="answer format; auto asks the endpoint what it supports; text is the paper's prompt",
@@ -110,13 +110,13 @@ class LlmSettings(Section):
         description="further fields of the request body, for example {enable_thinking: false}; null removes one",
     )
     concurrency: Annotated[int | None, Mark.ONLY_HOW] = Field(
-        None, ge=1, description="requests in flight, fixed; none = adapts to the endpoint"
+        None, ge=1, description="fixed number of requests in flight; default: adapts to the endpoint"
     )
     start: Annotated[int, Mark.ONLY_HOW] = Field(
-        8, ge=1, description="requests in flight that the adaptation starts with"
+        8, ge=1, description="initial number of requests in flight when adaptive"
     )
     most: Annotated[int, Mark.ONLY_HOW] = Field(
-        256, ge=1, description="requests in flight that the adaptation never exceeds"
+        256, ge=1, description="maximum number of requests in flight when adaptive"
     )
     rpm: Annotated[int | None, Mark.ONLY_HOW] = Field(
         None, ge=1, description="requests per minute; none = as the endpoint's headers say"
@@ -124,15 +124,17 @@ class LlmSettings(Section):
     tpm: Annotated[int | None, Mark.ONLY_HOW] = Field(
         None, ge=1, description="tokens per minute; none = as the endpoint's headers say"
     )
-    timeout: Annotated[float, Mark.ONLY_HOW] = Field(120.0, gt=0, description="seconds one request may take")
+    timeout: Annotated[float, Mark.ONLY_HOW] = Field(
+        120.0, gt=0, description="time-out of a request, in seconds"
+    )
     max_attempts: Annotated[int, Mark.ONLY_HOW] = Field(
         6, ge=1, le=6, description="attempts per request before the passage is a reject"
     )
     give_up: Annotated[float, Mark.ONLY_HOW] = Field(
-        300.0, gt=0, description="seconds without any success after which the run stops (exit 75)"
+        300.0, gt=0, description="stop the run after this many seconds without a successful request (exit 75)"
     )
     prices: Annotated[PathInRecipe | None, Mark.ONLY_HOW] = Field(
-        None, description="YAML with your own prices; they win over the shipped ones"
+        None, description="YAML file with your own prices, which override the shipped ones"
     )
 
     def identity(self) -> dict[str, Any]:

@@ -43,16 +43,19 @@ class RetrieveSettings(Section):
     )
     k: int = Field(2, ge=0, description="examples per passage")
     candidates: int = Field(
-        128, ge=1, description="nearest passages that all strategies but none, nn and random choose from"
+        128,
+        ge=1,
+        description="number of nearest passages that strategies other than none, nn and random select from",
     )
-    threshold: float = Field(
-        20.0, description="*_bm25: BM25 score with the passage that an example must have"
-    )
+    threshold: float = Field(20.0, description="*_bm25: minimum BM25 score of an example")
     nn_share: float = Field(
         0.8, ge=0, le=1, description="mixed: share of passages that get nn, the others random"
     )
     relevance: float = Field(
-        0.7, ge=0, le=1, description="mmr: weight of nearness; the rest is unlikeness to the examples chosen"
+        0.7,
+        ge=0,
+        le=1,
+        description="mmr: weight of similarity to the passage; the rest is dissimilarity to the examples already selected",
     )
     same_document: bool = Field(
         True,
@@ -87,7 +90,7 @@ class RetrieveSettings(Section):
         description="written before passages that look for examples, as some models want; passages found have none",
     )
     max_length: int = Field(
-        512, ge=8, description="tokens of a text that are embedded; what is cut is counted"
+        512, ge=8, description="maximum number of tokens embedded per text; truncated texts are counted"
     )
     batch_size: Annotated[int, Mark.ONLY_HOW] = Field(64, ge=1, description="texts per embedding batch")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -95,7 +98,7 @@ class RetrieveSettings(Section):
     )
     devices: Annotated[tuple[str, ...], BeforeValidator(listed), Mark.ONLY_HOW] = Field(
         (),
-        description="devices that embed, for example [cuda:0, cuda:1]; default all GPUs, else the processor",
+        description="devices that embed, for example [cuda:0, cuda:1]; default: all GPUs, else the CPU",
     )
     vectors: Literal["float32", "float16"] = Field(
         "float32",
@@ -114,10 +117,10 @@ class RetrieveSettings(Section):
     )
     bm25: Literal["gensim", "lucene"] = Field(
         "gensim",
-        description="BM25 formula: that of the paper's code, or Lucene's (other scale: set threshold anew)",
+        description="BM25 formula: that of the paper's code, or Lucene's (on another scale: adjust threshold)",
     )
     stop_words: Annotated[StopWordsPath, Mark.BY_CONTENT] = Field(
-        "shipped", description="words BM25 does not see: shipped, none, or a file with one word per line"
+        "shipped", description="stop words of BM25: shipped, none, or a file with one word per line"
     )
 
     def model(self, lang: Literal["zh", "en"]) -> str:

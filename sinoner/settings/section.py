@@ -45,12 +45,12 @@ def _identity(value: Any, field: FieldInfo) -> Any:
 
 
 def listed(value: Any) -> Any:
-    """Accept one value where a list is wanted, and a bare path where a source is wanted."""
+    """Accept one value for a list, and a bare path for a source."""
     return [value] if isinstance(value, (str, Mapping)) else value
 
 
 def named(value: Any) -> Any:
-    """Accept a list, or words separated by commas, where a mapping of name to something is wanted."""
+    """Accept a list, or words separated by commas, for a mapping from names."""
     if isinstance(value, str):
         value = [word.strip() for word in re.split("[,，、]", value)]
     if isinstance(value, Sequence):

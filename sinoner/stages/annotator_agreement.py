@@ -213,7 +213,7 @@ def _names(given: Sequence[str]) -> list[str]:
     parts = [Path(name).resolve().parts for name in given]
     for number, name in enumerate(given):
         if parts[number] in parts[:number]:
-            raise InputError(f"{name}: is given twice; give different runs")
+            raise InputError(f"{name}: is given twice; name different runs")
     longest = max(map(len, parts))
     several = (["/".join(p[-size:]) for p in parts] for size in range(1, longest + 1))
     return next(names for names in several if len(set(names)) == len(names))

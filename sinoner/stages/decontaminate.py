@@ -142,7 +142,7 @@ def _trained_on_it(manifest: Manifest) -> bool:
 
 
 def _inputs(run: Run) -> list[Path]:
-    """The annotations, and the gold files, so that a changed test set is compared anew."""
+    """The annotations, and the gold files, so that a changed test set is compared again."""
     golds = (gold_place(name) for name in test_sets_of(run.recipe))
     return [kept(run.recipe, run.folder), *(path for path in golds if path.exists())]
 

@@ -231,7 +231,7 @@ def _left_out(run: Run, tally: Tally, where: str, not_asked: Counter[str]) -> No
     shown = sorted(not_asked.items(), key=lambda x: (-x[1], x[0]))[:_SHOWN]
     more = ", …" if len(not_asked) > _SHOWN else ""
     run.screen.say(
-        f"evaluate: {where}: answers name types that were not asked; these are left out of the scores:"
+        f"evaluate: {where}: answers name types that were not requested; these are excluded from the scores:"
         f" {', '.join(f'{kind} {n}' for kind, n in shown)}{more}"
     )
 

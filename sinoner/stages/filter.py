@@ -67,10 +67,10 @@ def _filter(run: Run, tally: Tally, progress: Progress) -> None:
 
 
 def _voted(run: Run, tally: Tally) -> Iterator[Annotation]:
-    """The annotations, by vote where that is wanted; what got too few votes is counted here.
+    """The annotations, by vote if ``filter.min_votes`` is set; what got too few votes is counted here.
 
     Raises:
-        InputError: a vote is wanted, and there is one answer per passage only.
+        InputError: a vote is required, and there is only one answer per passage.
     """
     from sinoner.quality.vote import voted
 

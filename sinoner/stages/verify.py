@@ -87,7 +87,9 @@ def _judged(run: Run, total: int, tally: Tally, progress: Progress) -> Iterator[
         same_questions(run, ledger, "verify", judged_with(asking))
         if asks:
             if recipe.annotate.mode == "batch":
-                run.screen.say("verify: asks online; annotate.mode=batch is for annotating")
+                run.screen.say(
+                    "verify: sends requests online; annotate.mode=batch applies to annotation only"
+                )
             again = "their entities stay; the next run asks again (about refused or unreadable answers: with --force)"
             asking = Collecting(run, "verify", total, progress, again).ask(
                 asking.llm, found, ledger, lambda service: _collect(run, asking, service)

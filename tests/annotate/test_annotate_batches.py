@@ -377,7 +377,7 @@ def test_a_batch_that_fails_for_good_says_why(server, tmp_path):
 def test_a_lost_answer_to_a_submission_submits_nothing_twice(drop, no_metadata, server, tmp_path):
     server.configure(**{drop: True, "batch_no_metadata": no_metadata})
     work = InBatches(server.url, tmp_path)
-    with pytest.raises(StoppedError, match="run the same command again, it goes on from there") as caught:
+    with pytest.raises(StoppedError, match="run the same command again to continue") as caught:
         work.collect(numbered(10))
     assert caught.value.exit_code == 75
     assert all(isinstance(x, Annotation) for x in work.run(numbered(10)))
@@ -605,7 +605,7 @@ def test_a_signal_while_waiting_leaves_the_batch_on_its_way(number, server, tmp_
     assert code == 75, complaints
     assert time.monotonic() - begin < 10
     assert "Traceback" not in complaints
-    assert complaints.splitlines()[-1].endswith("The same command goes on from there")
+    assert complaints.splitlines()[-1].endswith("Run the same command again to continue")
     (batch,) = batches(server)
     assert batch.status in ("validating", "in_progress")  # it is not cancelled
     server.configure(batch_delay=0.1)

@@ -189,7 +189,7 @@ def test_a_signal_ends_the_run_and_what_was_sent_is_kept(number, tmp_path):
         assert code == 75
         assert "Traceback" not in complaints
         assert "waiting for the requests in flight" in complaints
-        assert complaints.splitlines()[-1].endswith("The same command goes on from there")
+        assert complaints.splitlines()[-1].endswith("Run the same command again to continue")
         found, stats = look(run, server, tmp_path / "scratch"), server.stats()
         assert len(found.answers) == stats["ok"] == stats["calls"] < 240
         assert (found.in_flight, found.lost, stats["abandoned"]) == (0, 0, 0)

@@ -137,7 +137,13 @@ def test_too_many_failures_stop_the_run(job: Job) -> None:
 def test_a_server_that_is_down_for_too_long_stops_the_run(job: Job) -> None:
     job.server.default = server_error(503)
     job.server.script = {TEXTS[0]: (GOOD,)}
-    stopped(job("llm.give_up=0.5"), 75, "no answer for 0.5 s", "Internal error", "the same command goes on")
+    stopped(
+        job("llm.give_up=0.5"),
+        75,
+        "no answer for 0.5 s",
+        "Internal error",
+        "run the same command again to continue",
+    )
     job.server.default = GOOD
     ok(job())
     assert job.server.asked(TEXTS[0]) == 1
@@ -158,7 +164,7 @@ def test_ctrl_c_waits_for_what_is_in_flight_and_the_same_command_goes_on(job: Jo
     assert "annotate: stopping; waiting for the requests in flight" in said
     sent = len(job.server.requests)
     assert f"annotate: {sent} done, 0 failed, {6 - sent} waiting ({sent} answers in this run" in said
-    assert "The same command goes on from there" in said
+    assert "Run the same command again to continue" in said
     assert "Traceback" not in said
     assert 3 <= sent <= 4
     ok(job())

@@ -207,7 +207,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> No
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 75, said
-    assert "goes on from there" in said
+    assert "the same command again to continue" in said
     assert "Traceback" not in said
     assert not (tmp_path / "run/annotations.jsonl").exists()
     assert (tmp_path / "run/passages.jsonl").exists()

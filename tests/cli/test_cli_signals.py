@@ -139,7 +139,7 @@ def test_a_request_in_the_last_moment_stops_before_anything_is_written(tmp_path,
             "out": str(tmp_path / "run"),
         }
         screen = Screen(quiet=True, interrupts=Late())
-        with pytest.raises(StoppedError, match="The same command goes on from there"):
+        with pytest.raises(StoppedError, match="Run the same command again to continue"):
             runs.execute(recipes.build(tree, ()), (CHUNK, ANNOTATE), screen, summary=False)
         assert not (tmp_path / "run" / "annotations.jsonl").exists()
         runs.execute(recipes.build(tree, ()), (CHUNK, ANNOTATE), Screen(quiet=True), summary=False)

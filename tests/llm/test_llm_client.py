@@ -483,7 +483,7 @@ def test_a_key_is_needed_in_the_variable_that_the_settings_name(environ):
     [
         (several({"base_url": "http://a/v1", "models": ["n"]}), "none of them serves m; add it"),
         (several({"base_url": "http://a/v1", "models": ["m"]}, more_models=["n"]), "none of them serves n"),
-        (several("http://a/v1", "http://b/v1", "http://a/v1/"), "http://a/v1 stands there twice"),
+        (several("http://a/v1", "http://b/v1", "http://a/v1/"), "http://a/v1 is listed twice"),
         (several("http://a/v1", base_url="http://b/v1"), "are both set; keep one"),
     ],
 )

@@ -409,7 +409,7 @@ def test_a_server_that_dies_for_good_stops_the_run_soon_and_it_goes_on_later(ser
     work = Annotating(server.url, tmp_path, max_attempts=6, give_up=1.0)
     began = time.monotonic()
     with pytest.raises(
-        StoppedError, match=r"no answer for 1 s \(last: transient: .*goes on from there"
+        StoppedError, match=r"no answer for 1 s \(last: transient: .*run the same command again to continue"
     ) as caught:
         work.collect(interrupted(numbered(500), n200=lambda: server.configure(dead=True)))
     assert time.monotonic() - began < 15

@@ -144,7 +144,7 @@ def test_ctrl_c_keeps_what_is_done(corpus: Path, tmp_path: Path, monkeypatch: py
     settings = recipe(corpus, tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(rules, "clean", interrupted)
-        with pytest.raises(StoppedError, match="goes on from there"):
+        with pytest.raises(StoppedError, match="Run the same command again to continue"):
             execute(settings)
     assert not (tmp_path / "run/filtered.jsonl").exists()
     assert skipped(execute(settings)) == {"chunk", "annotate"}

@@ -227,7 +227,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     missing = str(tmp_path / "no")
     assert f"{missing}: no such run folder or file" == refused([missing])
     assert f"{missing}: no such run folder or file" == refused([missing, a])
-    assert f"{a}/: is given twice; give different runs" == refused([b, a, f"{a}/"])
+    assert f"{a}/: is given twice; name different runs" == refused([b, a, f"{a}/"])
     said = refused([a, b])
     assert "a, b: no passage was annotated by all of them (4 by some)" in said
     assert not list((tmp_path / "a" / "quality").iterdir())

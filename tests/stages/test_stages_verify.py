@@ -261,7 +261,7 @@ def test_the_ledger_of_annotating_takes_the_questions_of_the_judge(
 def test_batch_mode_is_for_annotating_only(server: FaultServer, tmp_path: Path) -> None:
     run = tmp_path / "run"
     said = execute(recipe(corpus(tmp_path, labelled(0)), run, server, JUDGE, "annotate.mode=batch"))
-    assert "verify: asks online; annotate.mode=batch is for annotating" in said
+    assert "verify: sends requests online; annotate.mode=batch applies to annotation only" in said
     assert (server.stats()["calls"], server.stats()["batch_lines"]) == (1, 0)
 
 
