@@ -258,7 +258,7 @@ def test_a_key_is_found_among_other_mistakes() -> None:
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert "llm.api_key: a recipe must not contain a key" in lines[1]
-    assert "llm.endpoints.0.token: a key" in lines[2]
+    assert "llm.endpoints.0.token: a recipe must not contain a key" in lines[2]
 
 
 def test_a_misspelt_key_of_a_mapping_is_told_like_any_other() -> None:

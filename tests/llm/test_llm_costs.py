@@ -185,7 +185,7 @@ def test_without_a_budget_a_price_in_another_currency_is_no_reason_to_stop(tmp_p
 
 @pytest.mark.parametrize("budget", [{"max_cost": "5CNY"}, {"max_tokens": 1000}])
 def test_a_budget_needs_a_limit_on_the_answers(budget, tmp_path):
-    with pytest.raises(InputError, match="a budget needs a limit on the answers"):
+    with pytest.raises(InputError, match="a budget needs a limit on answer length"):
         booked(llm(HOME, extra={"max_tokens": None}, tmp_path=tmp_path), **budget)
     booked(llm(HOME, extra={"max_tokens": None, "max_completion_tokens": 9}, tmp_path=tmp_path), **budget)
     booked(llm(HOME, extra={"max_tokens": None}, tmp_path=tmp_path))

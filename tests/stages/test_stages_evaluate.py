@@ -119,7 +119,7 @@ def test_a_model_that_answers_with_an_object_is_scored_on_it(
     assert entry["counts"]["query"] == {"in": 2, "out": 2, "rejected": 0}  # one question a passage
     assert entry["made"] == {"answered_type_not_asked": 2}
     assert entry["settings"]["it_set.mode"] == mode
-    assert "left out of the scores: 职务 2" in " ".join(said.stderr.split())
+    assert "excluded from the scores: 职务 2" in " ".join(said.stderr.split())
     assert json.loads((run / "eval/summary.json").read_text("utf-8"))["mode"] == mode
 
 
