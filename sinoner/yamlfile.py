@@ -185,7 +185,9 @@ def explain(
         head = f"{place(loc)}: {dotted}" if dotted else place(loc)
         if mistake["type"] == "extra_forbidden" or is_key:
             known = re.findall("'(.+?)'", mistake.get("ctx", {}).get("expected", "")) if is_key else None
-            yield f"{head}: unknown key; {nearest(str(loc[-1]), known or list(keys_at(kind, loc[:-1])))}"
+            name, on_top = str(loc[-1]), len(loc) > 1 and loc[-1] in kind.model_fields
+            hint = nearest(name, known or list(keys_at(kind, loc[:-1])))
+            yield f"{head}: unknown key; {f'{name} is a key at the top of the file' if on_top else hint}"
         elif mistake["type"] == "missing":
             yield f"{head}: is missing"
         else:

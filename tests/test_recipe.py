@@ -271,3 +271,12 @@ def test_a_misspelt_key_of_a_mapping_is_told_like_any_other() -> None:
         InputError, match=r"filter\.rules\.zzz: unknown key; known: too_short, wrong_language"
     ):
         recipes.build({"filter": {"rules": ["zzz"]}})
+
+
+def test_a_key_of_the_top_level_in_a_section_is_recognised() -> None:
+    with pytest.raises(
+        InputError, match=r"filter\.workers: unknown key; workers is a key at the top of the file"
+    ):
+        recipes.build({"filter": {"workers": 2}})
+    with pytest.raises(InputError, match=r"filter\.presett: unknown key; did you mean 'preset'\?"):
+        recipes.build({"filter": {"presett": "strict"}})
